@@ -1,0 +1,24 @@
+"""Spans of time as users give them: a ``timedelta``, or seconds."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+
+def seconds(name: str, span: timedelta | float) -> float:
+    """Return *span* in seconds.
+
+    Raises:
+        TypeError: *span* is neither a ``timedelta`` nor a number.
+        ValueError: *span* is not positive and finite.
+    """
+    if isinstance(span, timedelta):
+        span = span.total_seconds()
+    if isinstance(span, bool) or not isinstance(span, int | float):
+        msg = f"{name} must be a timedelta or a number of seconds, not {span!r}"
+        raise TypeError(msg)
+    if not (math.isfinite(span) and span > 0):
+        msg = f"{name} must be positive and finite, not {span!r}; for no timeout leave it out"
+        raise ValueError(msg)
+    return float(span)

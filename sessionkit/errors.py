@@ -1,0 +1,150 @@
+"""Everything sessionkit raises on purpose.
+
+    SessionError
+    ├── NoSessionKeyError          this update has no key, so it has no session
+    ├── InvalidSessionKeyError     a key of a wrong type, or an empty one
+    ├── NoInitialDataError         nothing stored, and no ``initial`` to begin with
+    ├── SessionClosedError         a session or storage used after its end
+    ├── SessionConflictError       somebody else wrote in between
+    ├── SessionDeadlockError       waiting would never end
+    │   └── SessionReentrancyError the key is already open in this call chain
+    ├── SessionLockTimeoutError    waited too long for a key
+    ├── SessionDecodeError         what is stored cannot be read
+    ├── SessionEncodeError         the data cannot be stored
+    └── SessionMigrationError      a migration failed
+        └── NewerVersionError      the stored data is newer than this program
+
+The message is for people and says what to do next; the attributes are for
+programs.  Wrong options (a ``ttl`` of zero, an ``initial`` that is no
+function) raise the usual ``TypeError`` or ``ValueError`` at set-up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SessionError(Exception):
+    """Base of all errors of sessionkit.
+
+    Attributes:
+
+        key: The full storage key concerned, or None where there is none.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), self.__dict__)
+
+
+def _rebuild(cls: type[SessionError], message: str, state: dict[str, Any]) -> SessionError:
+    error = cls.__new__(cls, message)
+    error.__dict__.update(state)
+    return error
+
+
+class NoSessionKeyError(SessionError):
+    """Raised if a session is touched in an update that has no session key."""
+
+
+class InvalidSessionKeyError(SessionError):
+    """Raised if a session key is empty, or neither ``str`` nor ``int``."""
+
+
+class NoInitialDataError(SessionError):
+    """Raised if data is read where nothing is stored and no ``initial`` was given."""
+
+
+class SessionClosedError(SessionError):
+    """Raised if a session, or a storage, is used after it was closed."""
+
+
+class SessionConflictError(SessionError):
+    """Raised if a conditional write finds a value other than the one that was read.
+
+    Attributes:
+
+        written: In a multi session, the names of the fragments that were written.
+    """
+
+    written: tuple[str, ...] = ()
+
+
+class SessionDeadlockError(SessionError):
+    """Raised if waiting for a key could never end: 1 waits for 2, 2 for 1."""
+
+
+class SessionReentrancyError(SessionDeadlockError):
+    """Raised if a key is opened again in the call chain that has it open."""
+
+
+class SessionLockTimeoutError(SessionError):
+    """Raised if a key was not free within ``lock_timeout`` seconds.
+
+    Attributes:
+
+        timeout: The seconds waited.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, timeout: float = 0.0) -> None:
+        super().__init__(message, key=key)
+        self.timeout = timeout
+
+
+class SessionDecodeError(SessionError):
+    """Raised if what is stored cannot be turned back into data.
+
+    The stored value stays where it is: it is never taken for missing.
+    """
+
+
+class SessionEncodeError(SessionError):
+    """Raised if data cannot be stored, or would not come back equal.
+
+    Nothing was written, the stored value was kept.
+
+    Attributes:
+
+        path: Where in the data, as Python would write it: ``['last']['at']``.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, path: str = "") -> None:
+        super().__init__(message, key=key)
+        self.path = path
+
+
+class SessionMigrationError(SessionError):
+    """Raised if a migration function fails; the stored value was kept.
+
+    Attributes:
+
+        version: The version that the failing function leads to.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, version: object = None) -> None:
+        super().__init__(message, key=key)
+        self.version = version
+
+
+class NewerVersionError(SessionMigrationError):
+    """Raised if stored data is newer than the newest migration of this program.
+
+    Attributes:
+
+        version: The version of the stored data.
+        latest: The newest version this program knows.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str | None = None,
+        version: object = None,
+        latest: object = None,
+    ) -> None:
+        super().__init__(message, key=key, version=version)
+        self.latest = latest
