@@ -1,0 +1,39 @@
+"""What every run says first, and which installation the packaging tests look at."""
+
+from __future__ import annotations
+
+import platform
+import sqlite3
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import sessionkit
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--installed-in",
+        type=Path,
+        default=Path(sys.executable),
+        metavar="PYTHON",
+        help="look at the sessionkit installed for this interpreter; default: the running one",
+    )
+
+
+def pytest_report_header() -> list[str]:
+    tools = ", ".join(f"{tool} {version(tool)}" for tool in ("hypothesis", "mypy", "pyright"))
+    return [
+        f"sessionkit {sessionkit.__version__} in {Path(sessionkit.__file__).parent}",
+        f"SQLite {sqlite3.sqlite_version}, {platform.machine()}, {tools}",
+    ]
+
+
+@pytest.fixture(scope="session")
+def installed_in(pytestconfig: pytest.Config) -> Path:
+    """Return the interpreter whose sessionkit is looked at."""
+    python = pytestconfig.getoption("--installed-in")
+    assert isinstance(python, Path)
+    return python.absolute()  # resolved, it would lead out of its virtual environment
