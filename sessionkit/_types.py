@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     T = TypeVar("T", default=Any)
+    T_co = TypeVar("T_co", default=Any, covariant=True)
 else:
     from typing import TypeVar
 
     T = TypeVar("T")
+    T_co = TypeVar("T_co", covariant=True)
 
 R = TypeVar("R")
 
@@ -45,7 +47,7 @@ class _Any(Enum):
 ANY: Final = _Any.ANY
 """As the *expected* revision of a write: whatever is stored, write."""
 
-Expected: TypeAlias = Revision | None | Literal[_Any.ANY]
+Expected: TypeAlias = Revision | Literal[_Any.ANY] | None
 
 
 class Storage(Protocol[T]):
@@ -91,7 +93,7 @@ class SupportsHas(Protocol):
         ...
 
 
-class SupportsListing(Protocol[T]):
+class SupportsListing(Protocol[T_co]):
     """Lists what is stored."""
 
     def iter_keys(self, prefix: str = "", /) -> MaybeAsyncIterable[str]:
@@ -101,7 +103,7 @@ class SupportsListing(Protocol[T]):
         """
         ...
 
-    def iter_items(self, prefix: str = "", /) -> MaybeAsyncIterable[tuple[str, T]]:
+    def iter_items(self, prefix: str = "", /) -> MaybeAsyncIterable[tuple[str, T_co]]:
         """Yield pairs of key and value, otherwise as ``iter_keys``."""
         ...
 
@@ -121,9 +123,7 @@ class SupportsBatches(Protocol[T]):
 class SupportsRevisions(Protocol[T]):
     """Writes on condition that nobody else wrote in between."""
 
-    def read_with_revision(
-        self, key: str, /
-    ) -> MaybeAwaitable[tuple[T | None, Revision | None]]:
+    def read_with_revision(self, key: str, /) -> MaybeAwaitable[tuple[T | None, Revision | None]]:
         """Return value and revision; ``(None, None)`` if nothing is stored.
 
         A value that has expired is missing, yet may still have a revision.

@@ -84,7 +84,7 @@ def decode_value(codec: Codec, key: str, raw: bytes, where: str) -> Any:
     """
     try:
         value = codec.decode(raw)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (a codec may raise what it likes)
         reason: object = error
         cause: Exception | None = error
     else:

@@ -6,6 +6,7 @@
     ├── NoInitialDataError         nothing stored, and no ``initial`` to begin with
     ├── SessionClosedError         a session or storage used after its end
     ├── SessionConflictError       somebody else wrote in between
+    ├── SessionWriteError          of several sessions, some could not be written
     ├── SessionDeadlockError       waiting would never end
     │   └── SessionReentrancyError the key is already open in this call chain
     ├── SessionLockTimeoutError    waited too long for a key
@@ -28,7 +29,6 @@ class SessionError(Exception):
     """Base of all errors of sessionkit.
 
     Attributes:
-
         key: The full storage key concerned, or None where there is none.
     """
 
@@ -66,7 +66,6 @@ class SessionConflictError(SessionError):
     """Raised if a conditional write finds a value other than the one that was read.
 
     Attributes:
-
         written: In a multi session, the names of the fragments that were written.
     """
 
@@ -85,7 +84,6 @@ class SessionLockTimeoutError(SessionError):
     """Raised if a key was not free within ``lock_timeout`` seconds.
 
     Attributes:
-
         timeout: The seconds waited.
     """
 
@@ -107,7 +105,6 @@ class SessionEncodeError(SessionError):
     Nothing was written, the stored value was kept.
 
     Attributes:
-
         path: Where in the data, as Python would write it: ``['last']['at']``.
     """
 
@@ -120,7 +117,6 @@ class SessionMigrationError(SessionError):
     """Raised if a migration function fails; the stored value was kept.
 
     Attributes:
-
         version: The version that the failing function leads to.
     """
 
@@ -133,7 +129,6 @@ class NewerVersionError(SessionMigrationError):
     """Raised if stored data is newer than the newest migration of this program.
 
     Attributes:
-
         version: The version of the stored data.
         latest: The newest version this program knows.
     """
