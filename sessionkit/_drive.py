@@ -1,16 +1,16 @@
-"""One coroutine, three ways to run it: awaited, at once, or step by step.
+"""One coroutine, three ways to run it.
 
 What a session does is written once, as coroutines.  They are awaited where a
 loop runs; ``run_sync`` drives them on a thread without one; ``eager`` gives a
-plain value where nothing had to be waited for; ``advance`` stops them at a
-stage, so that ``async with`` can hand out what is in the middle.
+plain value where nothing had to be waited for.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Coroutine, Generator
-from types import CoroutineType, coroutine
-from typing import Any, Final, TypeGuard, TypeVar
+from types import CoroutineType
+from typing import Any, TypeGuard, TypeVar
 
 from sessionkit._types import MaybeAwaitable
 
@@ -35,45 +35,22 @@ async def resolve(value: MaybeAwaitable[R]) -> R:
     return value  # type: ignore[return-value]  # not awaitable, so it is an R
 
 
-class Stage:
-    """A point at which a coroutine run by ``advance`` stops."""
+async def settle(answer: Awaitable[R]) -> R:
+    """Await *answer* to its end, even if this task is cancelled meanwhile.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-    @coroutine
-    def reached(self) -> Generator[Any, None, None]:
-        """Stop here until somebody advances the coroutine again."""
-        yield self
-
-
-ENDED: Final = Stage("ended")
-
-
-@coroutine
-def advance(
-    course: Coroutine[Any, Any, object], error: BaseException | None = None
-) -> Generator[Any, Any, Stage]:
-    """Run *course*, raising *error* in it first, up to its next stage.
-
-    Returns:
-        The stage, ``ENDED`` at the end.
+    A cancellation is raised once the answer is there: what was begun must not
+    take effect after whoever began it has gone on.
     """
-    try:
-        step = course.send(None) if error is None else course.throw(error)
-        while not isinstance(step, Stage):
-            try:
-                sent = yield step
-            except BaseException as thrown:  # noqa: BLE001 (GeneratorExit and all belong to it)
-                step = course.throw(thrown)
-            else:
-                step = course.send(sent)
-    except StopIteration:
-        return ENDED
-    return step
+    task = asyncio.ensure_future(answer)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return task.result()
+    raise cancelled from (None if task.cancelled() else task.exception())
 
 
 def run_sync(course: Coroutine[Any, Any, R]) -> R:

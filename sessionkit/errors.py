@@ -63,13 +63,29 @@ class SessionClosedError(SessionError):
 
 
 class SessionConflictError(SessionError):
-    """Raised if a conditional write finds a value other than the one that was read.
+    """Raised if a conditional write finds a value other than the one that was read."""
+
+
+class SessionWriteError(SessionError):
+    """Raised if of several sessions that end together some could not be written.
 
     Attributes:
-        written: In a multi session, the names of the fragments that were written.
+
+        written: The names (or keys) of those that were written.
+        failed: The names of those that were not; the first error is the cause.
     """
 
-    written: tuple[str, ...] = ()
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str | None = None,
+        written: tuple[str, ...] = (),
+        failed: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, key=key)
+        self.written = written
+        self.failed = failed
 
 
 class SessionDeadlockError(SessionError):

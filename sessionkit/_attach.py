@@ -1,0 +1,346 @@
+"""Where on a context a session shows: a property, a plain attribute, or an item.
+
+A class with a ``SessionProperty`` (the flavors) keeps every promise: it reports
+closed and missing sessions, and a lazy session stays awaitable after an
+assignment.  On other objects a plain attribute, on mappings an item, holds the
+data for the handler's time and is put back after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, TypeVar
+from weakref import WeakSet
+
+from sessionkit.errors import SessionClosedError, SessionError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from sessionkit._lazy import LazyData
+
+S = TypeVar("S")
+
+
+class _Missing(Enum):
+    MISSING = "MISSING"
+
+
+MISSING: Final = _Missing.MISSING
+"""Nothing is there, not even None."""
+
+
+class Seating(Protocol):
+    """Under which name the sessions of one ``Sessions`` show, and on which contexts they do."""
+
+    attribute: str
+    seated: dict[int, Any]
+    """The open sessions, by ``id`` of their contexts."""
+
+    def __hash__(self) -> int: ...
+
+
+class Seated(Protocol):
+    """An open session, strict or lazy, as its context sees it."""
+
+    def shown(self) -> Any:
+        """What ``ctx.session`` gives; raises if it cannot be had."""
+        ...
+
+    def assigned(self, value: Any, /) -> None:
+        """``ctx.session = value``."""
+        ...
+
+
+class StandIn:
+    """Sits where data would be, and raises as soon as it is used."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: Callable[[], Exception]) -> None:
+        object.__setattr__(self, "_error", error)
+
+    def __repr__(self) -> str:
+        return f"<no session data: {_error_of(self)}>"
+
+
+def _error_of(stand_in: StandIn) -> Exception:
+    make: Callable[[], Exception] = object.__getattribute__(stand_in, "_error")
+    return make()
+
+
+def _raise(self: StandIn, *args: object) -> NoReturn:  # noqa: ARG001
+    raise _error_of(self)
+
+
+for _name in (
+    "getattr setattr delattr getitem setitem delitem contains iter len bool call await "
+    "eq lt gt le ge add radd iadd sub rsub isub mul int float or ior and enter aenter"
+).split():
+    setattr(StandIn, f"__{_name}__", _raise)
+
+
+class Seat(Protocol):
+    """One way to show a session on a context."""
+
+    holds_data: bool
+
+    def look(self, ctx: Any) -> Any:
+        """What is there now, ``MISSING`` if nothing is."""
+        ...
+
+    def put(self, ctx: Any, value: Any) -> None:
+        """Show *value*; ``MISSING`` takes away what is there."""
+        ...
+
+
+class _AttributeSeat:
+    """A plain attribute."""
+
+    holds_data = True
+
+    def __init__(self, attribute: str) -> None:
+        self._attribute = attribute
+
+    def look(self, ctx: Any) -> Any:
+        own: Mapping[str, Any] | None = getattr(ctx, "__dict__", None)
+        if own is not None and self._attribute not in own and not _is_slot(ctx, self._attribute):
+            return MISSING
+        return getattr(ctx, self._attribute, MISSING)
+
+    def put(self, ctx: Any, value: Any) -> None:
+        if value is not MISSING:
+            setattr(ctx, self._attribute, value)
+        elif self.look(ctx) is not MISSING:
+            delattr(ctx, self._attribute)
+
+
+class _ItemSeat:
+    """An item of a mapping."""
+
+    holds_data = True
+
+    def __init__(self, attribute: str) -> None:
+        self._attribute = attribute
+
+    def look(self, ctx: Any) -> Any:
+        return ctx.get(self._attribute, MISSING)
+
+    def put(self, ctx: Any, value: Any) -> None:
+        if value is MISSING:
+            ctx.pop(self._attribute, None)
+        else:
+            ctx[self._attribute] = value
+
+
+class _PropertySeat:
+    """A ``SessionProperty`` of the context's class: it asks the session itself."""
+
+    holds_data = False
+
+    def __init__(self, slot: str) -> None:
+        self._slot = slot
+
+    def look(self, ctx: Any) -> Any:
+        return vars(ctx).get(self._slot, MISSING)
+
+    def put(self, ctx: Any, value: Any) -> None:
+        vars(ctx)[self._slot] = value
+
+
+class Attached:
+    """A session while it shows on a context; base of all kinds of sessions."""
+
+    __slots__ = ("_before", "_ctx", "_seat")
+
+    _ctx: Any
+    _seat: Seat | None
+    """Set where the context holds the data itself, so that it is looked up there."""
+    _before: Any
+
+    def _attach(self, ctx: Any, seating: Seating, first: Any, *, show: bool) -> None:
+        """Register on *ctx*; with *show*, *first* is what is seen there for now.
+
+        A ``SessionProperty`` of the context's class shows the session in any case.
+
+        Raises:
+            TypeError: The context cannot show it.
+            SessionError: Another session shows there.
+        """
+        attribute = seating.attribute
+        seat = seat_for(type(ctx), attribute) if show else property_seat(type(ctx), attribute)
+        self._ctx = ctx
+        if seat is not None:
+            self._take(seat, seating, first)
+        seating.seated[id(ctx)] = self
+
+    def _take(self, seat: Seat, seating: Seating, first: Any) -> None:
+        ctx, attribute = self._ctx, seating.attribute
+        before = seat.look(ctx)
+        if before is not MISSING and is_taken(ctx, seating):
+            msg = (
+                f"{attribute!r} of this {type(ctx).__name__} shows another session already: "
+                "give one of them attribute='another_name'"
+            )
+            raise SessionError(msg)
+        if not seat.holds_data:
+            seat.put(ctx, self)
+            return
+        try:
+            seat.put(ctx, first)
+        except (AttributeError, TypeError) as error:
+            raise cannot_attach(type(ctx), attribute) from error
+        self._seat, self._before = seat, before
+
+    def _detach(self, seated: dict[int, Any]) -> None:
+        """Put back what was on the context before."""
+        if seated.get(id(self._ctx)) is self:
+            del seated[id(self._ctx)]
+        if self._seat is not None:
+            self._seat.put(self._ctx, self._before)
+            self._seat = None
+
+
+_seatings: WeakSet[Seating] = WeakSet()
+
+
+def register(seating: Seating) -> None:
+    """Let other ``Sessions`` see on which contexts these show."""
+    _seatings.add(seating)
+
+
+def is_taken(ctx: Any, seating: Seating) -> bool:
+    """Whether sessions of another ``Sessions`` are open on this attribute of *ctx*."""
+    return any(
+        other.attribute == seating.attribute
+        and other.seated is not seating.seated
+        and id(ctx) in other.seated
+        for other in _seatings
+    )
+
+
+class SessionProperty:
+    """A property of a context class that shows the session open on a context.
+
+    For authors of adapters: name it as the ``attribute=`` of the ``Sessions``.
+    It stays with a context that outlives its session, so as to say so.
+    """
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        self.slot = f"_sessionkit_{name}"
+
+    def __get__(self, ctx: Any, owner: type) -> Any:
+        return self if ctx is None else self._session(ctx).shown()
+
+    def __set__(self, ctx: Any, value: Any) -> None:
+        self._session(ctx).assigned(value)
+
+    def __delete__(self, ctx: Any) -> None:
+        self._session(ctx).assigned(None)
+
+    def _session(self, ctx: Any) -> Seated:
+        session: Seated | None = vars(ctx).get(self.slot)
+        if session is None:
+            msg = (
+                f"no session was opened on this {type(ctx).__name__}: handle it inside "
+                "'await sessions(ctx, handler)', or open one: async with sessions.open(ctx)"
+            )
+            raise SessionClosedError(msg)
+        return session
+
+
+class SessionFlavor(Generic[S]):
+    """Mixin for a context class: a typed ``session``, the data of a strict session.
+
+    Assigning replaces the data, None (or ``del``) deletes it.  Reading raises
+    ``NoSessionKeyError``, ``NoInitialDataError`` or ``SessionClosedError``.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def session(self) -> S:
+            """The data of the session that is open on this context."""
+            ...
+
+        @session.setter
+        def session(self, value: S | None) -> None: ...
+
+        @session.deleter
+        def session(self) -> None: ...
+    else:
+        session = SessionProperty()
+
+
+class LazySessionFlavor(Generic[S]):
+    """Mixin for a context class: ``await ctx.session`` gives a lazy session's data.
+
+    Always awaitable, as often as you like.  Assigning takes data, or an
+    awaitable of data that is awaited at the end; None deletes.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def session(self) -> LazyData[S]:
+            """The data of the session that is open on this context, to be awaited."""
+            ...
+
+        @session.setter
+        def session(self, value: S | Awaitable[S] | None) -> None: ...
+
+        @session.deleter
+        def session(self) -> None: ...
+    else:
+        session = SessionProperty()
+
+
+@lru_cache(maxsize=1024)
+def seat_for(kind: type, attribute: str) -> Seat:
+    """How contexts of a class show sessions.
+
+    Raises:
+        TypeError: They cannot: they are immutable, or models that would export it.
+    """
+    seat = property_seat(kind, attribute)
+    if seat is not None:
+        return seat
+    if issubclass(kind, MutableMapping):
+        return _ItemSeat(attribute)
+    if hasattr(kind, "__pydantic_fields__"):
+        raise cannot_attach(kind, attribute)
+    return _AttributeSeat(attribute)
+
+
+@lru_cache(maxsize=1024)
+def property_seat(kind: type, attribute: str) -> Seat | None:
+    """The seat of a context class with a ``SessionProperty``, None for others."""
+    found = getattr(kind, attribute, None)
+    return _PropertySeat(found.slot) if isinstance(found, SessionProperty) else None
+
+
+def cannot_attach(kind: type, attribute: str) -> TypeError:
+    """The error for a context that takes no attribute."""
+    return TypeError(
+        f"{kind.__name__} takes no attribute {attribute!r}. Open the session beside it: "
+        "async with sessions.open(ctx) as s: ..., with the data in s.data"
+    )
+
+
+@lru_cache(maxsize=1024)
+def is_plain_object(kind: type, attribute: str) -> bool:
+    """Whether *attribute* of such a context is nothing but an instance attribute."""
+    return (
+        kind.__setattr__ is object.__setattr__
+        and kind.__dictoffset__ != 0
+        and not hasattr(kind, attribute)
+        and not hasattr(kind, "__getattr__")
+        and not issubclass(kind, Mapping)
+    )
+
+
+def _is_slot(ctx: Any, attribute: str) -> bool:
+    return hasattr(getattr(type(ctx), attribute, None), "__set__")

@@ -1,0 +1,83 @@
+"""What to do when somebody else wrote in between."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from sessionkit._attach import MISSING
+from sessionkit._frozen import freeze
+from sessionkit.errors import SessionConflictError, SessionEncodeError
+
+S = TypeVar("S")
+
+
+def merge_fields(base: S, theirs: S, mine: S) -> S:
+    """Merge two changes of one mapping or dataclass, field by field.
+
+    For ``on_conflict=merge_fields``.  *base* is what this session read,
+    *theirs* what is stored now, *mine* what this session wants to write; None
+    stands for missing.  A field that only one side changed takes that change;
+    nested mappings and dataclasses are merged the same way.
+
+    Returns:
+        The merged data, of the type of *mine*.
+
+    Raises:
+        SessionConflictError: Both sides changed one field, in different ways.
+    """
+    merged: S = _merge(base, theirs, mine, "")
+    return merged
+
+
+def _merge(base: Any, theirs: Any, mine: Any, path: str) -> Any:
+    if _same(mine, base):
+        return theirs
+    if _same(theirs, base) or _same(theirs, mine):
+        return mine
+    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+        base = base if isinstance(base, Mapping) else {}
+        return _merge_mappings(base, theirs, mine, path)
+    if dataclasses.is_dataclass(mine) and type(mine) is type(theirs):
+        return _merge_dataclasses(base, theirs, mine, path)
+    msg = (
+        f"session.data{path} was changed here to {mine!r} and elsewhere to {theirs!r}: "
+        "give on_conflict=your_function(base, theirs, mine), or change it in sessions.update()"
+    )
+    raise SessionConflictError(msg)
+
+
+def _merge_mappings(base: Any, theirs: Any, mine: Any, path: str) -> dict[Any, Any]:
+    merged: dict[Any, Any] = {}
+    for name in dict.fromkeys((*theirs, *mine)):
+        sides = (side.get(name, MISSING) for side in (base, theirs, mine))
+        value = _merge(*sides, f"{path}[{name!r}]")
+        if value is not MISSING:
+            merged[name] = value
+    return merged
+
+
+def _merge_dataclasses(base: Any, theirs: Any, mine: Any, path: str) -> Any:
+    changes = {
+        field.name: _merge(
+            getattr(base, field.name, MISSING),
+            getattr(theirs, field.name),
+            getattr(mine, field.name),
+            f"{path}.{field.name}",
+        )
+        for field in dataclasses.fields(mine)
+        if field.init
+    }
+    return dataclasses.replace(mine, **changes)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if type(one) is not type(other) or one is MISSING:
+        return False
+    try:
+        return freeze(one) == freeze(other)
+    except SessionEncodeError:  # a class that cannot be pickled can still be compared
+        return bool(one == other)

@@ -1,0 +1,143 @@
+"""The express lane: the way of an update when nothing out of the ordinary happens.
+
+It does what ``Record`` does, in the same order, without a function call to
+spare; whatever it does not know (somebody holds the key, nothing is stored,
+the size changed, the handler asked for the ``Session``) it leaves to ``Record``.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Awaitable, Callable, Coroutine
+from types import CoroutineType
+from typing import Any, Final, TypeAlias
+
+from sessionkit._attach import MISSING, is_plain_object
+from sessionkit._drive import is_awaitable
+from sessionkit._frozen import MARSHAL_VERSION
+from sessionkit._lazy import LazySession
+from sessionkit._record import CLOSED, FRESH
+from sessionkit._session import Session
+from sessionkit._settings import Settings
+from sessionkit._whereabouts import lifecycle
+
+Handler: TypeAlias = Callable[[Any], Awaitable[Any] | Any]
+Middleware: TypeAlias = Callable[[Any, Handler], Coroutine[Any, Any, Any]]
+General: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
+"""A middleware that takes what the key function gave as a third argument."""
+
+ATTRIBUTE: Final = "session"
+"""The only attribute that goes by express: its name is written into the code."""
+
+
+def strict_express(settings: Settings, general: General) -> Middleware:
+    """The middleware of strict sessions in memory; *general* where there is no such lane."""
+    table = getattr(settings.backend.storage, "express_table", None)
+    if (
+        table is None
+        or not settings.any_value
+        or not settings.locked
+        or settings.conversion is not None
+        or settings.lock is not None
+        or settings.kept is not None
+        or settings.attribute != ATTRIBUTE
+    ):
+        return general
+    get_key, prefix, seated = settings.get_key, settings.prefix, settings.seated
+    look_up, held, locks = table.get, settings.locks.held, settings.locks
+    hold, new, dumps, loads = held.setdefault, object.__new__, marshal.dumps, marshal.loads
+
+    @lifecycle
+    async def express(ctx: Any, handler: Handler) -> Any:
+        key = get_key(ctx)
+        seat = id(ctx)
+        if (
+            type(key) is not str
+            or not key
+            or not is_plain_object(type(ctx), ATTRIBUTE)
+            or seat in seated
+            or getattr(ctx, ATTRIBUTE, MISSING) is not MISSING
+        ):
+            return await general(ctx, handler, key)
+        full_key = prefix + key if prefix else key
+        session = new(Session)
+        if hold(full_key, session) is not session:
+            return await general(ctx, handler, key)
+        found = look_up(full_key)
+        if type(found) is not bytes:
+            locks.release(full_key)
+            return await general(ctx, handler, key)
+        session.key = key
+        session._settings = settings
+        session._base = found
+        session._ctx = ctx
+        session._state = FRESH
+        seated[seat] = session
+        try:
+            ctx.session = loads(found)
+            result = handler(ctx)
+            if type(result) is CoroutineType or is_awaitable(result):
+                result = await result
+        except BaseException as error:
+            await session._end(error)
+            raise
+        if session._state == FRESH:
+            try:
+                frozen = dumps(ctx.session, MARSHAL_VERSION)
+                # No other thread gets in between looking up and storing an item
+                if len(frozen) == len(found) and table[full_key] is found:
+                    if frozen != found:
+                        table[full_key] = frozen
+                    del ctx.session, seated[seat]
+                    session._state = CLOSED
+                    del held[full_key]
+                    if locks.waiting:
+                        locks.hand_over(full_key)
+                    return result
+            except (ValueError, KeyError, AttributeError):
+                pass  # not plain, or deleted: not for this lane
+        await session._end()
+        return result
+
+    return express
+
+
+def lazy_express(settings: Settings, general: General) -> Middleware:
+    """The middleware of lazy sessions, quick for the updates that do not touch theirs."""
+    if settings.attribute != ATTRIBUTE:
+        return general
+    get_key, seated, new = settings.get_key, settings.seated, object.__new__
+
+    async def express(ctx: Any, handler: Handler) -> Any:
+        key = get_key(ctx)
+        seat = id(ctx)
+        if (
+            type(key) is not str
+            or not key
+            or not is_plain_object(type(ctx), ATTRIBUTE)
+            or seat in seated
+            or getattr(ctx, ATTRIBUTE, MISSING) is not MISSING
+        ):
+            return await general(ctx, handler, key)
+        session = new(LazySession)
+        session.key = key
+        session._settings = settings
+        session._ctx = ctx
+        session._state = FRESH
+        seated[seat] = session
+        ctx.session = session
+        try:
+            result = handler(ctx)
+            if type(result) is CoroutineType or is_awaitable(result):
+                result = await result
+        except BaseException as error:
+            await session._end(error)
+            raise
+        if session._state == FRESH and getattr(ctx, ATTRIBUTE, None) is session:
+            del ctx.session, seated[seat]
+            session._state = CLOSED
+            return result
+        await session._end()
+        return result
+
+    return express

@@ -1,0 +1,49 @@
+"""Changes that came too late: what the debug option watches for."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sessionkit._attach import MISSING
+from sessionkit.errors import SessionEncodeError
+
+if TYPE_CHECKING:
+    from sessionkit._record import Record
+
+_log = logging.getLogger("sessionkit")
+
+
+class Kept(NamedTuple):
+    """The data of an ended session, and what it was frozen to at the end."""
+
+    data: Any
+    residue: Any
+    frozen: bytes | None
+
+
+def remember(record: Record[Any]) -> None:
+    """Keep the data of a session that ends, in debug mode."""
+    kept = record._settings.kept
+    if kept is None or record.key is None or record._data is None or record._data is MISSING:
+        return
+    frozen = record._encoded(record._data, record._residue).frozen
+    kept[record.full_key] = Kept(record._data, record._residue, frozen)
+
+
+def notice_late_changes(record: Record[Any]) -> None:
+    """Warn if the data of the session before this one was changed after its end."""
+    kept = record._settings.kept and record._settings.kept.pop(record.full_key, None)
+    if not kept:
+        return
+    try:
+        changed = record._encoded(kept.data, kept.residue).frozen != kept.frozen
+    except SessionEncodeError:
+        changed = True
+    if changed:
+        _log.warning(
+            "the data of %r was changed after its update had ended, and that change is lost: "
+            "a task or callback kept it; open a session there (async with sessions.open(%r))",
+            record.full_key,
+            record.key,
+        )

@@ -1,0 +1,299 @@
+"""A lazy session: nothing is locked, read or written until somebody asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
+from typing import Any, Generic, NoReturn, TypeVar
+
+from sessionkit._attach import MISSING, Attached, seat_for
+from sessionkit._drive import discard, is_awaitable
+from sessionkit._record import CLOSED, FRESH, KEYLESS, NEW, OPEN
+from sessionkit._session import Session
+from sessionkit._settings import Settings
+from sessionkit._types import ANY
+from sessionkit.errors import SessionEncodeError, SessionError
+
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+
+
+class LazyData(Awaitable[S_co]):
+    """What ``ctx.session`` gives in a lazy session: awaiting it gives the data.
+
+    Any number of times, also at the same time: it is read once.
+    """
+
+    __slots__ = ()
+
+    def __getitem__(self, name: object) -> NoReturn:
+        msg = f"lazy session: write (await ctx.session)[{name!r}]"
+        raise TypeError(msg)
+
+    def __setitem__(self, name: object, value: object) -> NoReturn:
+        self[name]
+
+    def __getattr__(self, name: str) -> NoReturn:
+        msg = f"lazy session: write (await ctx.session).{name}"
+        raise AttributeError(msg)
+
+
+class LazySession(Attached, LazyData[S], Generic[S]):
+    """One lazy session: opened by the first ``await``, written at the end if it changed.
+
+    ``await session`` and ``await session.data`` are the same.  Assigning to
+    ``session.data`` needs no read: then whatever is stored is overwritten.
+    """
+
+    __slots__ = ("__weakref__", "_assigned", "_gate", "_record", "_settings", "_state", "key")
+
+    key: str | None
+    """The key, without prefix; None if this update has none."""
+
+    def __init__(self, settings: Settings, key: str | None) -> None:
+        self._settings = settings
+        self.key = key
+        self._state = KEYLESS if key is None else NEW
+        self._ctx = None
+        self._fill_slots()
+
+    def _fill_slots(self) -> None:
+        self._record: Session[S] = Session(self._settings, self.key)
+        self._assigned: Any = MISSING
+        self._gate: asyncio.Lock | None = None
+        self._seat = None
+        self._before = MISSING
+
+    def __repr__(self) -> str:
+        states = ("untouched", "open", "untouched", "without a key", "paused", "closed")
+        return f"<{type(self).__name__} {self.key!r}, {states[self._state]}>"
+
+    def __await__(self) -> Generator[Any, Any, S]:
+        return self._get().__await__()
+
+    @property
+    def has_key(self) -> bool:
+        """Whether this update has a session at all."""
+        return self.key is not None
+
+    @property
+    def data(self) -> LazyData[S]:
+        """To be awaited: the data.  Assign data, or an awaitable of data; None deletes.
+
+        Awaiting, and assigning, raise:
+            NoSessionKeyError: This update has no session.
+            NoInitialDataError: Nothing is stored, and there is no ``initial``.
+            SessionClosedError: The session has ended.
+        """
+        return self
+
+    @data.setter
+    def data(self, value: S | Awaitable[S] | None) -> None:
+        self.assigned(value)
+
+    @data.deleter
+    def data(self) -> None:
+        self.assigned(None)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is stored under this key.
+
+        Raises:
+            SessionError: The session was not read yet: await it first.
+        """
+        self._use()
+        if self._state != OPEN or self._record._revision is ANY:
+            msg = f"the lazy session {self.key!r} was not read yet: await ctx.session first"
+            raise SessionError(msg, key=self._record.full_key)
+        return self._record.is_new
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the end of the update would write or delete something."""
+        self._use()
+        if self._assigned is not MISSING:
+            return True
+        return self._state == OPEN and self._record.is_changed
+
+    async def save(self, *, force: bool = False) -> None:
+        """Write what changed, now, and stay open; see ``Session.save``."""
+        await (await self._opened()).save(force=force)
+
+    async def reload(self) -> None:
+        """Read the data anew; what was not saved is lost."""
+        self._use()
+        self._drop_assigned()
+        await (await self._opened()).reload()
+
+    async def revert(self) -> None:
+        """Make the data what it was when it was loaded, or last saved."""
+        self._use()
+        self._drop_assigned()
+        (await self._opened()).revert()
+
+    async def reset(self) -> None:
+        """Make the data what ``initial`` gives."""
+        (await self._opened()).reset()
+
+    async def delete(self) -> None:
+        """Delete what is stored, now; the data becomes None."""
+        await (await self._opened()).delete()
+
+    async def move(self, new_key: str | int, merge: Callable[[S, S], S] | None = None) -> None:
+        """Store the data under *new_key* instead, now; see ``Session.move``."""
+        record = await self._opened()
+        await record.move(new_key, merge)
+        self.key = record.key
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Save and let go of the key for a slow call; see ``Session.paused``."""
+        self._use()
+        if self._state == NEW and self._assigned is MISSING:
+            yield  # nothing is held
+            return
+        async with (await self._opened()).paused():
+            yield
+
+    def shown(self) -> LazyData[S]:
+        """What ``ctx.session`` gives: this, to be awaited."""
+        return self
+
+    def assigned(self, value: S | Awaitable[S] | None) -> None:
+        """``ctx.session = value``: counts from now on, and is written at the end."""
+        self._use()
+        if value is not self:
+            self._drop_assigned()
+            self._assigned = value
+
+    def fail(self) -> None:
+        """Write nothing at the end but what was saved."""
+        self._unfold()
+        self._record.fail()
+
+    # Reading, and taking over what was assigned
+
+    async def _get(self) -> S:
+        self._use()
+        if self._assigned is not MISSING and not is_awaitable(self._assigned):
+            return self._assigned  # type: ignore[no-any-return]  # an assignment needs no read
+        record = await self._opened()
+        if self._assigned is not MISSING:  # assigned while the read was in flight
+            return await self._get()
+        return record.data
+
+    async def _opened(self) -> Session[S]:
+        """The strict session behind this one, open, with what was assigned as its data."""
+        self._use()
+        if is_awaitable(self._assigned):
+            await self._resolve()
+        await self._open()
+        if self._assigned is not MISSING and not is_awaitable(self._assigned):
+            self._record.assigned(self._assigned)
+            self._assigned = MISSING
+        return self._record
+
+    async def _open(self) -> None:
+        """Lock and read, once: whoever else asks meanwhile waits for it."""
+        if self._state == OPEN:
+            return
+        if self._settings.backend.blocking:
+            await self._begin_record()
+            return
+        if self._gate is None:
+            self._gate = asyncio.Lock()
+        async with self._gate:
+            if self._state == NEW:
+                await self._begin_record()
+
+    async def _begin_record(self) -> None:
+        if self._assigned is MISSING:
+            await self._record._begin()
+        else:
+            await self._record._begin_unread()
+        self._state = OPEN
+
+    async def _resolve(self) -> None:
+        """Await what was assigned.
+
+        While it runs, awaiting the session gives the data before the assignment:
+        ``ctx.session = changed(ctx.session)`` would otherwise wait for itself.
+        """
+        awaitable, self._assigned = self._assigned, MISSING
+        value = await awaitable
+        if value is None:
+            msg = (
+                f"the awaitable assigned to the session {self.key!r} gave None: forgot return? "
+                "Only None itself deletes. The stored value was kept."
+            )
+            raise SessionEncodeError(msg, key=self._record.full_key)
+        if self._assigned is MISSING:
+            self._assigned = value
+
+    def _drop_assigned(self) -> None:
+        discard(self._assigned)
+        self._assigned = MISSING
+
+    def _use(self) -> None:
+        """Raise unless the data can be had; take over what was assigned on a plain context."""
+        self._unfold()
+        if self._state in (KEYLESS, CLOSED):
+            raise self._unusable()
+        if self._seat is not None:
+            value = self._seat.look(self._ctx)
+            if value is not self:
+                self._seat.put(self._ctx, self)
+                self._drop_assigned()
+                self._assigned = None if value is MISSING else value
+
+    def _unfold(self) -> None:
+        """Fill the slots that the express lane left empty."""
+        if self._state == FRESH:
+            self._fill_slots()
+            self._seat = seat_for(type(self._ctx), self._settings.attribute)
+            self._state = NEW
+
+    def _unusable(self) -> SessionError:
+        self._record._state, self._record._ctx = self._state, self._ctx
+        return self._record._unusable()
+
+    # Begin and end
+
+    def _leave(self) -> None:
+        self._detach(self._settings.seated)
+
+    def _settle_on(self, ctx: Any, *, show: bool) -> None:
+        self._attach(ctx, self._settings, self, show=show)
+
+    async def _begin(self) -> None:
+        """Do nothing: that is the point of it."""
+
+    async def _end(self, error: BaseException | None = None) -> None:
+        """Write what was assigned or changed, if anything was."""
+        self._unfold()
+        try:
+            await self._take_last_assignment(error)
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            if self._finish():
+                await self._record._end(error)
+
+    def _finish(self) -> bool:
+        """Leave the context; return whether the session behind is open, and has to be ended."""
+        self._drop_assigned()
+        self._leave()
+        opened, self._state = self._state == OPEN, CLOSED
+        return opened
+
+    async def _take_last_assignment(self, error: BaseException | None) -> None:
+        saved = self._record._is_to_be_saved(error)
+        if self.key is not None:
+            self._use()
+            if saved and self._assigned is not MISSING:
+                await self._opened()
+        elif saved and self._seat is not None and self._seat.look(self._ctx) is not self:
+            raise self._unusable()

@@ -1,0 +1,277 @@
+"""Multi sessions: fragments with a storage, key and prefix each, under one ``ctx.session``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, NoReturn, TypeAlias, TypeVar, overload
+
+from sessionkit._attach import MISSING, Attached, register
+from sessionkit._drive import is_awaitable
+from sessionkit._lazy import LazySession
+from sessionkit._opening import Opening
+from sessionkit._session import Session
+from sessionkit._sessions import AnySessions
+from sessionkit._settings import Settings
+from sessionkit._sync import SyncLazySession
+from sessionkit._together import begin_all, end_all
+from sessionkit.errors import SessionClosedError
+
+C = TypeVar("C")
+R = TypeVar("R")
+M = TypeVar("M", bound="MultiSession")
+
+AnyKind: TypeAlias = AnySessions[Any, Any, Any]
+Fragment: TypeAlias = Session[Any] | LazySession[Any]
+
+
+@dataclass(eq=False)
+class _Seating:
+    attribute: str
+    seated: dict[int, Any] = field(default_factory=dict[int, Any])
+
+
+class MultiSession(Attached):
+    """Base of a declared multi session: a class whose attributes are ``Sessions``.
+
+        class Shop(MultiSession):
+            cart = session(Cart, get_session_key=keys.user, prefix="cart:")
+            prefs = lazy_session(Prefs)
+
+    ``multi_session(Shop)`` makes the middleware; in a handler ``ctx.session`` is
+    a ``Shop``: ``ctx.session.cart`` is a ``Cart``, ``await ctx.session.prefs``
+    gives the ``Prefs``.  Assigning to a fragment replaces its data, None deletes.
+    """
+
+    __slots__ = ("_fragments", "_seating")
+
+    _names: ClassVar[dict[str, AnyKind]] = {}
+
+    def __init_subclass__(cls) -> None:
+        found = {name: value for name, value in vars(cls).items() if isinstance(value, AnySessions)}
+        cls._names = {**cls._names, **found}
+
+    def __init__(self, fragments: dict[AnyKind, Fragment], seating: _Seating) -> None:
+        object.__setattr__(self, "_fragments", fragments)
+        object.__setattr__(self, "_seating", seating)
+        object.__setattr__(self, "_seat", None)
+        object.__setattr__(self, "_ctx", None)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(self._names)}>"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(self._no_fragment(name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self._names and name not in Attached.__slots__:
+            raise AttributeError(self._no_fragment(name))
+        object.__setattr__(self, name, value)
+
+    def _no_fragment(self, name: str) -> str:
+        return f"there is no fragment {name!r} in {type(self).__name__}: {', '.join(self._names)}"
+
+    def _fragment(self, sessions: AnyKind) -> Any:
+        fragments: dict[AnyKind, Fragment] = self._fragments
+        fragment = fragments[sessions]
+        if isinstance(fragment, LazySession) and fragment._settings.backend.blocking:
+            return _SyncFragment(fragment)
+        return fragment
+
+    def shown(self) -> MultiSession:
+        """What ``ctx.session`` gives."""
+        return self
+
+    def assigned(self, value: Mapping[str, Any] | None) -> None:
+        """``ctx.session = value``: assigns the fragments of a mapping; None deletes all."""
+        if value is self:
+            return
+        fragments: dict[AnyKind, Fragment] = self._fragments
+        if value is None:
+            for fragment in fragments.values():
+                if fragment.has_key:
+                    fragment.assigned(None)
+            return
+        if not isinstance(value, Mapping):
+            names = ", ".join(self._names)
+            msg = f"a multi session takes a mapping of {names}, or None, not {value!r}"
+            raise TypeError(msg)
+        for name in value:
+            if name not in self._names:
+                raise AttributeError(self._no_fragment(name))
+        for name, data in value.items():
+            fragments[self._names[name]].assigned(data)
+
+    # Attach, begin, end
+
+    def _settle_on(self, ctx: Any, *, show: bool) -> None:
+        self._attach(ctx, self._seating, self, show=show)
+        for sessions, fragment in self._fragments.items():
+            sessions._settings.seated[id(ctx)] = fragment
+            fragment._ctx = ctx
+
+    def _leave(self) -> None:
+        for sessions in self._fragments:
+            sessions._settings.seated.pop(id(self._ctx), None)
+        self._detach(self._seating.seated)
+
+    def _strict(self) -> list[Session[Any]]:
+        return [fragment for fragment in self._fragments.values() if isinstance(fragment, Session)]
+
+    def _lazy(self) -> list[LazySession[Any]]:
+        return [each for each in self._fragments.values() if isinstance(each, LazySession)]
+
+    async def _begin(self) -> None:
+        await begin_all(self._strict())
+
+    async def _end(self, error: BaseException | None = None) -> None:
+        try:
+            if error is None:
+                self._take_assigned()
+            for fragment in self._lazy():
+                await fragment._take_last_assignment(error)
+        except BaseException as failure:
+            error = failure
+            raise
+        finally:
+            self._leave()
+            opened = self._strict() + [lazy._record for lazy in self._lazy() if lazy._finish()]
+            await end_all(opened, error, [self._name_of(session) for session in opened])
+
+    def _take_assigned(self) -> None:
+        """Take over what was assigned to a plain attribute."""
+        if self._seat is not None:
+            value = self._seat.look(self._ctx)
+            self.assigned(None if value is MISSING else value)
+
+    def _name_of(self, session: Session[Any]) -> str:
+        fragments: dict[AnyKind, Fragment] = self._fragments
+        return next(
+            name
+            for name, sessions in self._names.items()
+            if session in (fragments[sessions], getattr(fragments[sessions], "_record", None))
+        )
+
+
+class _SyncFragment:
+    """A lazy fragment as threads see it."""
+
+    def __init__(self, lazy: LazySession[Any]) -> None:
+        self._lazy = lazy
+
+    def shown(self) -> SyncLazySession[Any]:
+        return SyncLazySession(self._lazy)
+
+    def assigned(self, value: Any) -> None:
+        self._lazy.assigned(value)
+
+
+class MultiSessions(Generic[M]):
+    """Several sessions under one name.  Made by ``multi_session()``."""
+
+    def __init__(self, declared: type[M], attribute: str) -> None:
+        self._declared = declared
+        self._seating = _Seating(attribute)
+        register(self._seating)
+
+    def __repr__(self) -> str:
+        return f"<MultiSessions of {', '.join(self._declared._names)}>"
+
+    def __call__(
+        self, ctx: C, handler: Callable[[C], Awaitable[R] | R], /
+    ) -> Coroutine[Any, Any, R]:
+        """Run *handler* with all fragments of *ctx* open, as a middleware does."""
+        return self._run(ctx, handler)
+
+    def open(self, ctx: object, /) -> Opening[M, M]:
+        """Open all fragments of a context: ``async with``, or in threads ``with``.
+
+        By key, open a fragment: ``Shop.cart.open(5)``.
+        """
+        return self._opening(ctx, show=False)
+
+    def of(self, ctx: object, /) -> M:
+        """Return the multi session that is open on *ctx*.
+
+        Raises:
+            SessionClosedError: None is.
+        """
+        session: M | None = self._seating.seated.get(id(ctx))
+        if session is None:
+            msg = f"no session of these is open on this {type(ctx).__name__}"
+            raise SessionClosedError(msg)
+        return session
+
+    def _opening(self, ctx: Any, *, show: bool) -> Opening[M, M]:
+        async def make(blocking: bool) -> Any:  # noqa: FBT001
+            fragments = list(self._declared._names.values())
+            settings = [each._settings_for(blocking) for each in fragments]
+            keys = await _keys(settings, ctx)
+            sessions = [
+                each._kind(own, key)
+                for each, own, key in zip(fragments, settings, keys, strict=True)
+            ]
+            return self._declared(dict(zip(fragments, sessions, strict=True)), self._seating)
+
+        return Opening(make, _itself, ctx, self._seating.seated, show=show)
+
+    async def _run(self, ctx: Any, handler: Callable[[Any], Any]) -> Any:
+        async with self._opening(ctx, show=True):
+            result = handler(ctx)
+            return await result if is_awaitable(result) else result
+
+
+@overload
+def multi_session(declared: type[M], /, *, attribute: str = ...) -> MultiSessions[M]: ...
+@overload
+def multi_session(*, attribute: str = ..., **fragments: AnyKind) -> MultiSessions[Any]: ...
+def multi_session(
+    declared: type[Any] | None = None, /, *, attribute: str = "session", **fragments: AnyKind
+) -> MultiSessions[Any]:
+    """Make multi sessions from a ``MultiSession`` class, or from fragments by name.
+
+    Strict fragments are locked in sorted order and loaded side by side; all are
+    encoded before one is written.  A fragment without a key raises when it is touched.
+
+    Raises:
+        TypeError: There are no fragments, or one is no ``Sessions``.
+        ValueError: Two fragments share storage and prefix.
+    """
+    if declared is None:
+        for name, fragment in fragments.items():
+            if not isinstance(fragment, AnySessions):
+                msg = f"{name}= must be session(...) or lazy_session(...), not {fragment!r}"
+                raise TypeError(msg)
+        declared = type("MultiSession", (MultiSession,), dict(fragments))
+    elif not (isinstance(declared, type) and issubclass(declared, MultiSession)):
+        msg = f"multi_session() takes a subclass of MultiSession, or fragments by name, not {declared!r}"
+        raise TypeError(msg)
+    if not declared._names:
+        msg = "a multi session needs fragments: name = session(...)"
+        raise TypeError(msg)
+    _check_apart(declared._names)
+    return MultiSessions(declared, attribute)
+
+
+def _check_apart(fragments: Mapping[str, AnyKind]) -> None:
+    places: dict[tuple[int, str], str] = {}
+    for name, sessions in fragments.items():
+        place = id(sessions._settings.locks), sessions._settings.prefix
+        if place in places:
+            msg = (
+                f"the fragments {places[place]!r} and {name!r} share storage and prefix and would "
+                f"overwrite each other: give one of them prefix='{name}:'"
+            )
+            raise ValueError(msg)
+        places[place] = name
+
+
+async def _keys(settings: list[Settings], ctx: Any) -> list[str | None]:
+    if settings[0].backend.blocking:
+        return [await each.key_of(ctx) for each in settings]
+    return await asyncio.gather(*(each.key_of(ctx) for each in settings))
+
+
+def _itself(session: M) -> M:
+    return session

@@ -1,0 +1,19 @@
+"""For authors of plugins, who do not know what kind of session a bot has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sessionkit._lazy import LazyData
+
+
+async def session_data(ctx: Any, attribute: str = "session") -> Any:
+    """Return the data of the session that shows on *ctx*, strict or lazy.
+
+    Raises:
+        AttributeError, KeyError: No session shows there.
+        SessionError: Its data cannot be had.
+    """
+    shown = ctx[attribute] if isinstance(ctx, Mapping) else getattr(ctx, attribute)
+    return await shown if isinstance(shown, LazyData) else shown

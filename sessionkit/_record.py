@@ -1,0 +1,399 @@
+"""One key in use: lock, load, compare, write, unlock. What sessions are made of."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from sessionkit._attach import MISSING, Attached, StandIn, seat_for
+from sessionkit._drive import discard, is_awaitable, resolve
+from sessionkit._frozen import freeze, thaw
+from sessionkit._late import notice_late_changes, remember
+from sessionkit._locks import disown, own
+from sessionkit._plain import check_plain, freeze_plain
+from sessionkit._settings import Settings
+from sessionkit._types import ANY, Expected, Revision
+from sessionkit.errors import (
+    NoInitialDataError,
+    NoSessionKeyError,
+    SessionClosedError,
+    SessionConflictError,
+    SessionDecodeError,
+    SessionEncodeError,
+    SessionError,
+)
+from sessionkit.keys import why_no_key
+
+S = TypeVar("S")
+
+_MERGE_TRIES: Final = 10
+
+# The states of a record. FRESH: the express lane made it and nobody looked at it yet,
+# so that only a few of its slots are filled.
+FRESH: Final = 0
+OPEN: Final = 1
+NEW: Final = 2
+KEYLESS: Final = 3
+PAUSED: Final = 4
+CLOSED: Final = 5
+
+
+class Change(NamedTuple):
+    """What is to be written: frozen data, and the same as plain values; None deletes."""
+
+    frozen: bytes | None
+    plain: Any
+
+
+class Loaded(NamedTuple):
+    """Data as a handler gets it, its frozen form, and the stored fields its type lacks."""
+
+    data: Any
+    frozen: bytes | None
+    residue: Any
+
+
+_NOTHING: Final = Loaded(MISSING, None, None)
+
+
+class Record(Attached, Generic[S]):
+    """The life of one key's data in one update, written once for all kinds of sessions.
+
+    Begin: lock, read.  End: write, unlock.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_base",
+        "_data",
+        "_failed",
+        "_held_outside",
+        "_holds_key",
+        "_residue",
+        "_revision",
+        "_settings",
+        "_state",
+        "_stored",
+        "key",
+    )
+
+    key: str | None
+    """The key, without prefix; None if this update has none."""
+
+    def __init__(self, settings: Settings, key: str | None) -> None:
+        self._settings = settings
+        self.key = key
+        self._state = NEW
+        self._ctx = None
+        self._data: Any = MISSING
+        self._base: bytes | None = None
+        self._fill_slots(stored=False, revision=None)
+
+    def _fill_slots(self, *, stored: bool, revision: Expected) -> None:
+        self._stored = stored
+        self._revision = revision
+        self._holds_key = stored
+        self._held_outside: Any = None
+        self._failed = False
+        self._residue: Any = None
+        self._seat = None
+        self._before = MISSING
+
+    @property
+    def full_key(self) -> str:
+        """The key with its prefix, as the storage knows it."""
+        return f"{self._settings.prefix}{self.key}"
+
+    def _use(self) -> None:
+        """Raise unless the data is at hand."""
+        if self._state == FRESH:
+            self._fill_slots(stored=True, revision=self._base)
+            self._seat = seat_for(type(self._ctx), self._settings.attribute)
+            self._state = OPEN
+        elif self._state != OPEN:
+            raise self._unusable()
+
+    # Data, wherever it shows
+
+    def _look(self) -> Any:
+        """The data as it is now, wherever it shows."""
+        if self._seat is None:
+            return self._data
+        value = self._seat.look(self._ctx)
+        if value is MISSING:  # del ctx.session
+            return None
+        return self._data if type(value) is StandIn else value
+
+    def _show(self, value: Any) -> None:
+        self._data = value
+        if self._seat is not None:
+            self._seat.put(self._ctx, StandIn(self._unusable) if value is MISSING else value)
+
+    # Begin and end
+
+    async def _begin(self) -> None:
+        """Lock and load, if there is a key."""
+        if self.key is None:
+            self._state = KEYLESS
+            return
+        await self._acquire()
+        try:
+            await self._load()
+        except BaseException:
+            await self._release()
+            raise
+        self._state = OPEN
+        self._show(self._data)
+
+    async def _begin_unread(self) -> None:
+        """Lock only: whatever is stored is to be overwritten."""
+        await self._acquire()
+        self._stored, self._revision = True, ANY
+        self._state = OPEN
+
+    def _leave(self) -> None:
+        self._detach(self._settings.seated)
+
+    def _settle_on(self, ctx: Any, *, show: bool) -> None:
+        self._attach(ctx, self._settings, StandIn(self._unusable), show=show)
+
+    async def _end(self, error: BaseException | None = None) -> None:
+        """Write what is to be written, and let go."""
+        if self._state == FRESH:
+            self._use()
+        self._data = self._look()
+        self._leave()
+        try:
+            if self._is_to_be_saved(error):
+                if self._state == OPEN:
+                    await self._save()
+                elif self._state == KEYLESS and self._data is not MISSING:
+                    raise self._unusable()  # assigned to a plain attribute
+            remember(self)
+        finally:
+            self._state = CLOSED
+            await self._release()
+
+    def _is_to_be_saved(self, error: BaseException | None) -> bool:
+        if error is None:
+            return not self._failed
+        return isinstance(error, self._settings.save_on_error)
+
+    async def _acquire(self) -> None:
+        settings = self._settings
+        if settings.locked:
+            key, locks = self.full_key, settings.locks
+            if locks.held.setdefault(key, self) is not self:
+                await locks.wait(key, self, settings.lock_timeout)
+            own(self)
+        self._holds_key = True
+        if settings.lock is not None:
+            try:
+                self._held_outside = await resolve(settings.lock.acquire(self.full_key))
+            except BaseException:
+                self._let_go()
+                raise
+
+    async def _release(self) -> None:
+        if not self._holds_key:
+            return
+        try:
+            if self._settings.lock is not None:
+                held, self._held_outside = self._held_outside, None
+                await resolve(self._settings.lock.release(self.full_key, held))
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._holds_key = False
+        if self._settings.locked:
+            disown(self)
+            self._settings.locks.release(self.full_key)
+
+    # Load
+
+    async def _load(self) -> None:
+        value, revision = await self._settings.backend.load(self.full_key)
+        loaded = self._begin_anew() if value is None else self._taken_over(value)
+        self._data, self._base, self._residue = loaded
+        self._stored, self._revision = value is not None, revision
+        notice_late_changes(self)
+
+    def _taken_over(self, value: Any) -> Loaded:
+        """What the storage gave, made independent of it."""
+        frozen = freeze(value)
+        plain = value if self._settings.backend.isolated else thaw(frozen)
+        data, residue = self._opened(plain)
+        return Loaded(data, frozen, residue)
+
+    def _begin_anew(self) -> Loaded:
+        """What a chat begins with that has nothing stored."""
+        if self._settings.initial is None:
+            return _NOTHING
+        made = self._settings.initial()
+        if is_awaitable(made):
+            discard(made)
+            msg = "initial must return data, and it returned an awaitable: it cannot be async"
+            raise TypeError(msg)
+        if made is None:
+            return Loaded(None, None, None)
+        change = self._encoded(made, None)
+        self._check(change)
+        data, residue = self._opened(thaw(change.frozen or b""))
+        return Loaded(data, change.frozen, residue)
+
+    def _as_loaded(self) -> Loaded:
+        if self._base is None:
+            return self._begin_anew()
+        return Loaded(*_around(self._opened(thaw(self._base)), self._base))
+
+    # Compare and write
+
+    def _change(self, *, force: bool = False) -> Change | None:
+        """What is to be written, None if nothing is."""
+        data = self._look()
+        if data is MISSING:
+            return None
+        if data is None:
+            return Change(None, None) if self._stored else None
+        change = self._encoded(data, self._residue)
+        if not force and not getattr(self._revision, "migrated", False) and self._is_known(change):
+            return None
+        self._check(change)
+        return change
+
+    def _is_known(self, change: Change) -> bool:
+        """Whether this is what was loaded, or what this program would make of it.
+
+        A stored value may lack new fields, or write the same in another form.
+        """
+        if change.frozen == self._base:
+            return True
+        conversion = self._settings.conversion
+        if conversion is None or self._base is None:
+            return False
+        return change.frozen == freeze(conversion.close(*conversion.open(thaw(self._base))))
+
+    def _encoded(self, data: Any, residue: Any) -> Change:
+        settings = self._settings
+        if is_awaitable(data):
+            discard(data)
+            msg = f"session.data is a {type(data).__name__}: forgot await?"
+            raise SessionEncodeError(f"{msg} The stored value was kept.", key=self.full_key)
+        try:
+            plain = settings.conversion.close(data, residue) if settings.conversion else data
+            return Change(freeze(plain) if settings.any_value else freeze_plain(plain), plain)
+        except SessionEncodeError as error:
+            error.key = self.full_key
+            raise
+
+    def _opened(self, plain: Any) -> tuple[Any, Any]:
+        conversion = self._settings.conversion
+        if conversion is None:
+            return plain, None
+        try:
+            return conversion.open(plain)
+        except SessionDecodeError as error:
+            error.key = self.full_key
+            raise
+
+    def _check(self, change: Change) -> None:
+        """Raise if the data would not come back equal."""
+        if not self._settings.any_value:
+            try:
+                check_plain(change.plain)
+            except SessionEncodeError as error:
+                error.key = self.full_key
+                raise
+
+    async def _save(self, *, force: bool = False) -> None:
+        await self._apply(self._change(force=force))
+
+    async def _apply(self, change: Change | None) -> None:
+        """Write a change; without one, a sliding timeout may be due."""
+        if change is not None:
+            await self._write(change)
+        elif self._stored:
+            await self._settings.backend.renew(self.full_key, self._revision)
+
+    async def _write(self, change: Change) -> None:
+        """Write, and settle clashes as ``on_conflict`` says."""
+        expected = self._revision
+        for _ in range(_MERGE_TRIES):
+            try:
+                revision = await self._store(change, expected)
+            except SessionConflictError as conflict:
+                change, expected = await self._settle_conflict(change, conflict)
+            else:
+                self._base, self._revision = change.frozen, revision
+                self._stored = change.frozen is not None
+                return
+        msg = (
+            f"{self.full_key!r} was changed elsewhere {_MERGE_TRIES} times while this session "
+            "merged its changes; nothing was written"
+        )
+        raise SessionConflictError(msg, key=self.full_key)
+
+    async def _store(self, change: Change, expected: Expected) -> Revision | None:
+        backend = self._settings.backend
+        value = change.plain
+        if change.frozen is not None and not backend.isolated:
+            value = thaw(change.frozen)  # the storage may keep what it is given
+        return await backend.store(self.full_key, value, expected)
+
+    async def _settle_conflict(
+        self, change: Change, conflict: SessionConflictError
+    ) -> tuple[Change, Expected]:
+        on_conflict = self._settings.on_conflict
+        if on_conflict == "overwrite":
+            return change, ANY
+        if not callable(on_conflict):
+            msg = (
+                f"{self.full_key!r} was changed elsewhere while this session was open; nothing "
+                "was written. Several workers? A lock waits (lock=...), "
+                "on_conflict=merge_fields merges, sessions.update() retries"
+            )
+            raise SessionConflictError(msg, key=self.full_key) from conflict
+        value, revision = await self._settings.backend.load(self.full_key)
+        base = self._as_loaded().data if self._stored else None
+        theirs = None if value is None else self._taken_over(value).data
+        merged = await resolve(on_conflict(base, theirs, self._look()))
+        self._show(merged)
+        return Change(None, None) if merged is None else self._merged(merged), revision
+
+    def _merged(self, data: Any) -> Change:
+        change = self._encoded(data, self._residue)
+        self._check(change)
+        return change
+
+    # Errors
+
+    def _no_initial(self) -> SessionError:
+        msg = (
+            f"nothing is stored under {self.full_key!r} and there is no initial: give "
+            "session(initial=...), or assign before you read"
+        )
+        return NoInitialDataError(msg, key=self.full_key)
+
+    def _unusable(self) -> SessionError:
+        """Why the data cannot be used now."""
+        if self._state == KEYLESS:
+            return NoSessionKeyError(why_no_key(self._settings.get_key, self._ctx))
+        if self._state in (FRESH, OPEN):
+            return self._no_initial()
+        if self._state == NEW:
+            why = f"the session {self.key!r} is still waiting to be opened"
+        elif self._state == PAUSED:
+            why = (
+                f"the session {self.key!r} is paused: take what you need before "
+                "'async with session.paused()', and change it after"
+            )
+        else:
+            why = (
+                f"the update that owned {self.key!r} has ended; in a job or task: "
+                f"async with sessions.open({self.key!r})"
+            )
+        return SessionClosedError(why, key=self.full_key)
+
+
+def _around(opened: tuple[Any, Any], frozen: bytes) -> tuple[Any, bytes, Any]:
+    return opened[0], frozen, opened[1]

@@ -1,0 +1,333 @@
+"""``Sessions`` and ``LazySessions``: what ``session()`` and ``lazy_session()`` return."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import replace
+from functools import wraps
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Self,
+    TypeVar,
+    overload,
+)
+
+from sessionkit import _by_key
+from sessionkit._by_key import OpenMany
+from sessionkit._attach import register
+from sessionkit._claims import claim
+from sessionkit._drive import is_awaitable, resolve
+from sessionkit._express import General, Handler, Middleware, lazy_express, strict_express
+from sessionkit._lazy import LazySession
+from sessionkit._opening import Opening, Target
+from sessionkit._session import Session
+from sessionkit._settings import Settings, checked
+from sessionkit._sync import SyncLazySession, SyncSession
+from sessionkit.errors import SessionClosedError
+
+if TYPE_CHECKING:
+    from sessionkit._multi import MultiSession
+    from sessionkit._sync_sessions import SyncSessions
+
+S = TypeVar("S")
+C = TypeVar("C")
+P = ParamSpec("P")
+R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
+
+_UNASKED: Any = object()
+
+
+class AnySessions(Generic[S, A, B]):
+    """What strict and lazy sessions share; A and B are an open one's types, async and sync."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        kind: Callable[[Settings, str | None], A],
+        view: Callable[[A], B],
+        express: Callable[[Settings, General], Middleware],
+    ) -> None:
+        self._settings = settings
+        self._kind = kind
+        self._view = view
+        self._blocking: Settings | None = None
+        self._owned: Any = None
+        claim(settings)
+        register(settings)
+        self._run = express(settings, self._general)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} in {self._settings.backend.storage!r}>"
+
+    def __getitem__(self, name: object) -> NoReturn:
+        msg = "this is the factory; in a handler use ctx.session or the session argument"
+        raise TypeError(msg)
+
+    @property
+    def storage(self) -> Any:
+        """The storage these sessions are kept in."""
+        return self._settings.backend.storage
+
+    def __call__(
+        self, ctx: C, handler: Callable[[C], Awaitable[R] | R], /
+    ) -> Coroutine[Any, Any, R]:
+        """Run *handler* with the session of *ctx* open, as a middleware does.
+
+        Its data shows as ``ctx.session`` for the handler's time.  An error of
+        the handler is raised on, and nothing is written since the last ``save()``.
+        """
+        return self._run(ctx, handler)
+
+    def open(self, target: object = None, /, *, key: str | int | None = None) -> Opening[A, B]:
+        """Open the session of a context, or of a key (a ``str`` or ``int``).
+
+        ``async with sessions.open(ctx) as session`` where a loop runs, ``with``
+        in threads.  On a context whose session is open already, join it.
+        """
+        return self._opening(Target(target, key))
+
+    def of(self, ctx: object, /) -> A:
+        """Return the session that is open on *ctx*: the ``Session`` behind ``ctx.session``.
+
+        Raises:
+            SessionClosedError: None of these sessions is open on *ctx*.
+        """
+        session: A | None = self._settings.seated.get(id(ctx))
+        if session is None:
+            msg = (
+                f"no session of these is open on this {type(ctx).__name__}: handle it inside "
+                "'await sessions(ctx, handler)', or 'async with sessions.open(ctx)'"
+            )
+            raise SessionClosedError(msg)
+        return session
+
+    async def get(self, target: object = None, /, *, key: str | int | None = None) -> S:
+        """Return a copy of the data of a context or key: no lock, and nothing is written.
+
+        Where nothing is stored that is what ``initial`` gives.
+
+        Raises:
+            NoSessionKeyError: The context has no key.
+            NoInitialDataError: Nothing is stored, and there is no ``initial``.
+        """
+        data: S = await _by_key.get(self._settings, Target(target, key))
+        return data
+
+    async def update(self, key: str | int, change: Callable[[S], S | Awaitable[S]], /) -> S:
+        """Read, let *change* make new data of it, write; again on a clash.
+
+        Returns:
+            The new data.
+
+        Raises:
+            TypeError: *change* returned None.
+            SessionConflictError: Others were quicker, a hundred times.
+        """
+        return await _by_key.update(self._settings, Target(None, key), change)
+
+    async def delete(self, target: object = None, /, *, key: str | int | None = None) -> None:
+        """Delete what is stored for a context or key, under its lock; a no-op if nothing is."""
+        await _by_key.delete(self._settings, Target(target, key))
+
+    def keys(self, *, chat: int | None = None, user: int | None = None) -> AsyncIterator[str]:
+        """Iterate over the keys of what is stored: all, or those of a *chat* or *user*.
+
+        Without prefix, expired ones left out, in no certain order.
+
+        Raises:
+            TypeError: The storage cannot list.
+        """
+        return _by_key.keys(self._settings, chat, user)
+
+    def items(
+        self, *, chat: int | None = None, user: int | None = None
+    ) -> AsyncIterator[tuple[str, S]]:
+        """Iterate over pairs of key and a copy of the data, otherwise as ``keys``."""
+        return _by_key.items(self._settings, chat, user)
+
+    async def move(
+        self,
+        old_key: str | int,
+        new_key: str | int,
+        merge: Callable[[S, S], S] | None = None,
+    ) -> bool:
+        """Store the data of *old_key* under *new_key* instead.
+
+        Both are locked, in sorted order.  *merge* is called with what is stored
+        under *new_key* and what is under *old_key*, where both have data.
+
+        Returns:
+            Whether there was anything under *old_key*.
+
+        Raises:
+            SessionConflictError: Both have data, and there is no *merge*.
+        """
+        return await _by_key.move(
+            self._settings, Target(None, old_key), Target(None, new_key), merge
+        )
+
+    def open_many(self, *keys: str | int) -> OpenMany[S]:
+        """Open several keys at once, locked in sorted order; gives sessions in the given order.
+
+        Raises:
+            SessionReentrancyError: A key is given twice.
+        """
+        return OpenMany(self._settings_for, [Target(None, key) for key in keys])
+
+    async def purge_expired(self) -> int:
+        """Remove what has expired from the whole storage; return how many values that were.
+
+        Raises:
+            TypeError: The storage cannot purge.
+        """
+        purged: int = await self._settings.backend.call("purge_expired")
+        return purged
+
+    @overload
+    def inject(
+        self, function: Callable[Concatenate[C, A, P], Coroutine[Any, Any, R]], /
+    ) -> Callable[Concatenate[C, P], Coroutine[Any, Any, R]]: ...
+    @overload
+    def inject(
+        self, function: Callable[Concatenate[C, B, P], R], /
+    ) -> Callable[Concatenate[C, P], R]: ...
+    def inject(self, function: Callable[..., Any], /) -> Callable[..., Any]:
+        """Decorate a function of a context (or key) to get its open session as second argument.
+
+        The session is saved when the function returns.  The parameter does not
+        show in the function's signature, for frameworks that look at it.
+        """
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def opened(ctx: Any, /, *args: Any, **kwargs: Any) -> Any:
+                async with self.open(ctx) as session:
+                    return await function(ctx, session, *args, **kwargs)
+
+            return _without_session(opened, function)
+
+        @wraps(function)
+        def opened_sync(ctx: Any, /, *args: Any, **kwargs: Any) -> Any:
+            with self.open(ctx) as session:
+                return function(ctx, session, *args, **kwargs)
+
+        return _without_session(opened_sync, function)
+
+    @property
+    def sync(self) -> SyncSessions[S, A, B]:
+        """The same for threads that run no event loop."""
+        from sessionkit._sync_sessions import SyncSessions  # noqa: PLC0415 (it needs this module)
+
+        return SyncSessions(self)
+
+    async def close(self) -> None:
+        """Close the storage if these sessions opened it themselves, from a URL."""
+        owned, self._owned = self._owned, None
+        if owned is not None:
+            await resolve(owned.close())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    def _opening(self, target: Target, *, show: bool = False) -> Opening[A, B]:
+        async def make(blocking: bool) -> Any:  # noqa: FBT001
+            settings = self._settings_for(blocking)
+            return self._kind(settings, await target.key_by(settings))
+
+        return Opening(make, self._view, target.ctx, self._settings.seated, show=show)
+
+    def _settings_for(self, blocking: bool) -> Settings:  # noqa: FBT001
+        if not blocking:
+            return self._settings
+        if self._blocking is None:
+            backend = self._settings.backend.blocking_view()
+            self._blocking = replace(self._settings, backend=backend)
+        return self._blocking
+
+    async def _general(self, ctx: Any, handler: Handler, given: Any = _UNASKED) -> Any:
+        """The middleware where there is no express lane, or it gave up."""
+        settings = self._settings
+        key = await (settings.key_of(ctx) if given is _UNASKED else checked(given))
+        opening = self._opening(Target.resolved(ctx, key), show=True)
+        await opening.begin()
+        try:
+            result = handler(ctx)
+            if is_awaitable(result):
+                result = await result
+        except BaseException as error:
+            await opening.close(error)
+            raise
+        await opening.close()
+        return result
+
+
+class Sessions(AnySessions[S, Session[S], SyncSession[S]]):
+    """Strict sessions: loaded before the handler, saved after it.  Made by ``session()``."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, Session, SyncSession, strict_express)
+
+    def with_storage(self, storage: Any) -> Sessions[S]:
+        """Return the same sessions over another storage: for tests."""
+        return Sessions(self._settings.over(storage))
+
+    @overload
+    def __get__(self, obj: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(self, obj: MultiSession, owner: type, /) -> S: ...
+    def __get__(self, obj: MultiSession | None, owner: type, /) -> Self | S:
+        return self if obj is None else obj._fragment(self).shown()  # type: ignore[no-any-return]
+
+    def __set__(self, obj: MultiSession, value: S | None, /) -> None:
+        obj._fragment(self).assigned(value)
+
+    def __delete__(self, obj: MultiSession, /) -> None:
+        obj._fragment(self).assigned(None)
+
+
+class LazySessions(AnySessions[S, LazySession[S], SyncLazySession[S]]):
+    """Lazy sessions: loaded when first awaited.  Made by ``lazy_session()``."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, LazySession, SyncLazySession, lazy_express)
+
+    def with_storage(self, storage: Any) -> LazySessions[S]:
+        """Return the same sessions over another storage: for tests."""
+        return LazySessions(self._settings.over(storage))
+
+    @overload
+    def __get__(self, obj: None, owner: type, /) -> Self: ...
+    @overload
+    def __get__(self, obj: MultiSession, owner: type, /) -> LazySession[S]: ...
+    def __get__(self, obj: MultiSession | None, owner: type, /) -> Self | LazySession[S]:
+        return self if obj is None else obj._fragment(self).shown()  # type: ignore[no-any-return]
+
+    def __set__(self, obj: MultiSession, value: S | Awaitable[S] | None, /) -> None:
+        obj._fragment(self).assigned(value)
+
+    def __delete__(self, obj: MultiSession, /) -> None:
+        obj._fragment(self).assigned(None)
+
+
+def _without_session(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hide the second parameter from whoever inspects the signature."""
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    if len(parameters) < 2:
+        msg = f"{function.__qualname__}() must take a context and a session, in this order"
+        raise TypeError(msg)
+    del parameters[1]
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    del wrapper.__wrapped__  # type: ignore[attr-defined]
+    return wrapper

@@ -1,0 +1,98 @@
+"""The options of one ``Sessions``, checked, in the form its sessions use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol, TypeAlias
+
+from sessionkit._backend import Backend
+from sessionkit._drive import resolve
+from sessionkit._late import Kept
+from sessionkit._locks import KeyLocks, locks_of
+from sessionkit._types import MaybeAwaitable, SessionLock
+from sessionkit.errors import InvalidSessionKeyError
+
+KeyFunction: TypeAlias = Callable[[Any], MaybeAwaitable[str | int | None]]
+Merge: TypeAlias = Callable[[Any, Any, Any], Any]
+OnConflict: TypeAlias = Literal["raise", "overwrite"] | Merge
+
+
+class Conversion(Protocol):
+    """A converter that keeps aside what it does not know."""
+
+    def open(self, plain: Any, /) -> tuple[Any, Any]:
+        """Return data, and the residue to give to ``close``."""
+        ...
+
+    def close(self, data: Any, residue: Any, /) -> Any:
+        """Return plain values, the residue's among them."""
+        ...
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True, kw_only=True)
+class Settings:
+    """What every session of one ``Sessions`` shares."""
+
+    seated: dict[int, Any]
+    """The sessions open on contexts, by ``id`` of these; shared by loops and threads."""
+    backend: Backend
+    locks: KeyLocks
+    get_key: KeyFunction
+    prefix: str
+    attribute: str
+    initial: Callable[[], Any] | None
+    conversion: Conversion | None
+    any_value: bool
+    locked: bool
+    lock: SessionLock | None
+    lock_timeout: float | None
+    on_conflict: OnConflict
+    save_on_error: tuple[type[BaseException], ...]
+    kept: dict[str, Kept] | None = None
+    """In debug mode, the data of ended sessions: to notice changes that came too late."""
+
+    async def key_of(self, ctx: Any) -> str | None:
+        """Ask the key function; None if this context has no session.
+
+        Raises:
+            InvalidSessionKeyError: It gave something that is no key.
+        """
+        return await checked(self.get_key(ctx))
+
+    def over(self, storage: Any) -> Settings:
+        """The same options over another storage."""
+        backend = Backend(storage)
+        return replace(
+            self,
+            backend=backend,
+            locks=locks_of(storage),
+            any_value=backend.any_value,
+            seated={},
+            kept=None if self.kept is None else {},
+        )
+
+
+async def checked(key: MaybeAwaitable[object]) -> str | None:
+    """Return what a key function gave, awaited if need be, as text."""
+    return check_key(await resolve(key))
+
+
+def check_key(key: object) -> str | None:
+    """Return a session key as text.
+
+    Raises:
+        InvalidSessionKeyError: It is empty, or neither ``str`` nor ``int``.
+    """
+    if key is None:
+        return None
+    if isinstance(key, str) and key:
+        return str(key)
+    if isinstance(key, int) and not isinstance(key, bool):
+        return str(int(key))
+    what = "empty" if key == "" else f"{key!r} ({type(key).__name__})"
+    msg = (
+        f"a session key must be a non-empty str or an int, and this one is {what}; "
+        "a key function returns None where there is no session"
+    )
+    raise InvalidSessionKeyError(msg)

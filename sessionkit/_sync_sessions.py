@@ -1,0 +1,113 @@
+"""``sessions.sync``: everything a ``Sessions`` does, for threads that run no event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+from sessionkit import _by_key
+from sessionkit._by_key import OpenMany
+from sessionkit._drive import run_sync
+from sessionkit._opening import Opening, Target, refuse_loop
+from sessionkit._sessions import AnySessions
+from sessionkit._settings import Settings
+
+S = TypeVar("S")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+R = TypeVar("R")
+
+
+class SyncSessions(Generic[S, A, B]):
+    """The same sessions for threads: same locks, same storage, no ``await``.
+
+    Each method does what the method of that name of ``Sessions`` does.  On a
+    thread whose event loop is running they raise ``RuntimeError``.
+    """
+
+    def __init__(self, sessions: AnySessions[S, A, B]) -> None:
+        self._sessions = sessions
+
+    def __repr__(self) -> str:
+        return f"{self._sessions!r}.sync"
+
+    def __call__(self, ctx: C, handler: Callable[[C], R], /) -> R:
+        """Run *handler* with the session of *ctx* open, as a middleware does."""
+        with self._sessions._opening(Target(ctx), show=True):
+            return handler(ctx)
+
+    def open(self, target: object = None, /, *, key: str | int | None = None) -> Opening[A, B]:
+        """Open the session of a context or key: ``with sessions.sync.open(...) as session``."""
+        return self._sessions.open(target, key=key)
+
+    def open_many(self, *keys: str | int) -> OpenMany[S]:
+        """Open several keys at once: ``with sessions.sync.open_many(...) as (one, other)``."""
+        return self._sessions.open_many(*keys)
+
+    def get(self, target: object = None, /, *, key: str | int | None = None) -> S:
+        """Return a copy of the data of a context or key."""
+        data: S = run_sync(_by_key.get(self._settings(), Target(target, key)))
+        return data
+
+    def update(self, key: str | int, change: Callable[[S], S], /) -> S:
+        """Read, let *change* make new data of it, write; again on a clash."""
+        return run_sync(_by_key.update(self._settings(), Target(None, key), change))
+
+    def delete(self, target: object = None, /, *, key: str | int | None = None) -> None:
+        """Delete what is stored for a context or key."""
+        run_sync(_by_key.delete(self._settings(), Target(target, key)))
+
+    def keys(self, *, chat: int | None = None, user: int | None = None) -> Iterator[str]:
+        """Iterate over the keys of what is stored."""
+        return _iterate(_by_key.keys(self._settings(), chat, user))
+
+    def items(
+        self, *, chat: int | None = None, user: int | None = None
+    ) -> Iterator[tuple[str, S]]:
+        """Iterate over pairs of key and a copy of the data."""
+        return _iterate(_by_key.items(self._settings(), chat, user))
+
+    def move(
+        self,
+        old_key: str | int,
+        new_key: str | int,
+        merge: Callable[[S, S], S] | None = None,
+    ) -> bool:
+        """Store the data of *old_key* under *new_key* instead."""
+        old, new = Target(None, old_key), Target(None, new_key)
+        return run_sync(_by_key.move(self._settings(), old, new, merge))
+
+    def purge_expired(self) -> int:
+        """Remove what has expired; return how many values that were."""
+        purged: int = run_sync(self._settings().backend.call("purge_expired"))
+        return purged
+
+    def close(self) -> None:
+        """Close the storage if these sessions opened it themselves."""
+        refuse_loop()
+        owned, self._sessions._owned = self._sessions._owned, None
+        if owned is not None:
+            owned.sync.close()
+
+    def __enter__(self) -> SyncSessions[S, A, B]:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _settings(self) -> Settings:
+        refuse_loop()
+        return self._sessions._settings_for(True)
+
+
+def _iterate(entries: AsyncIterator[Any]) -> Iterator[Any]:
+    while True:
+        try:
+            yield run_sync(_next(entries))
+        except StopAsyncIteration:
+            return
+
+
+async def _next(entries: AsyncIterator[Any]) -> Any:
+    return await anext(entries)
