@@ -1,0 +1,106 @@
+"""Sessions as their locks see them, for the tests of locks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from sessionkit import _locks, _whereabouts
+from sessionkit._drive import run_sync
+from sessionkit._locks import KeyLocks, disown, lifecycle, own
+from tests.clocks import FakeTimeLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
+
+R = TypeVar("R")
+
+
+class Session:
+    """As much of a session as its lock needs."""
+
+    def __init__(self, locks: KeyLocks, key: str, timeout: float | None = 60) -> None:
+        self.locks = locks
+        self.key = key
+        self.timeout = timeout
+
+    async def acquire(self) -> None:
+        if self.locks.held.setdefault(self.key, self) is not self:
+            await self.locks.wait(self.key, self, self.timeout)
+
+    def release(self) -> None:
+        del self.locks.held[self.key]
+        if self.locks.waiting:
+            self.locks.hand_over(self.key)
+
+    async def __aenter__(self) -> Session:
+        await self.acquire()
+        own(self)
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        disown(self)
+        self.release()
+
+    def __enter__(self) -> Session:
+        run_sync(self.__aenter__())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        run_sync(self.__aexit__(*error))
+
+
+@lifecycle
+async def update(session: Session, handler: Callable[[], Awaitable[R]]) -> R:
+    """Run *handler* as middleware does: the life cycle is on the stack meanwhile."""
+    await session.acquire()
+    try:
+        return await handler()
+    finally:
+        session.release()
+
+
+@contextmanager
+def clean_table() -> Generator[KeyLocks]:
+    """Give a lock table, and look after it whether anything was left behind."""
+    table = KeyLocks()
+    yield table
+    assert not table.held
+    assert not table.waiting
+    assert not _locks.blocked
+    assert not _whereabouts.claims
+
+
+def run(main: Coroutine[Any, Any, R]) -> R:
+    """Run *main* on a loop whose waits take no time."""
+    with asyncio.Runner(loop_factory=FakeTimeLoop) as runner:
+        return runner.run(main)
+
+
+async def until_waiting(locks: KeyLocks, key: str, count: int = 1) -> None:
+    while len(locks.waiting.get(key, ())) < count:
+        await asyncio.sleep(0)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for another thread, which is under way: not for time to pass."""
+    tick = threading.Event()
+    for _ in range(10_000):
+        if condition():
+            return
+        tick.wait(0.001)
+    pytest.fail("the other thread did not get there")
+
+
+@contextmanager
+def thread(target: Callable[[], object]) -> Generator[None]:
+    """Run *target* in a thread, to its end; its error is raised here."""
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(target)
+        yield
+        done.result()
