@@ -46,6 +46,7 @@ def strict_express(settings: Settings, general: General) -> Middleware:
     get_key, prefix, seated = settings.get_key, settings.prefix, settings.seated
     look_up, held, locks = table.get, settings.locks.held, settings.locks
     hold, new, dumps, loads = held.setdefault, object.__new__, marshal.dumps, marshal.loads
+    plain: set[type] = set()
 
     @lifecycle
     async def express(ctx: Any, handler: Handler) -> Any:
@@ -54,10 +55,11 @@ def strict_express(settings: Settings, general: General) -> Middleware:
         if (
             type(key) is not str
             or not key
-            or not is_plain_object(type(ctx), ATTRIBUTE)
+            or type(ctx) not in plain
             or seat in seated
             or getattr(ctx, ATTRIBUTE, MISSING) is not MISSING
         ):
+            note_if_plain(plain, type(ctx))
             return await general(ctx, handler, key)
         full_key = prefix + key if prefix else key
         session = new(Session)
@@ -102,41 +104,46 @@ def strict_express(settings: Settings, general: General) -> Middleware:
     return express
 
 
+def note_if_plain(plain: set[type], kind: type) -> None:
+    """Let contexts of a class go by express from their second update on."""
+    if is_plain_object(kind, ATTRIBUTE):
+        plain.add(kind)
+
+
 def lazy_express(settings: Settings, general: General) -> Middleware:
     """The middleware of lazy sessions, quick for the updates that do not touch theirs."""
     if settings.attribute != ATTRIBUTE:
         return general
-    get_key, seated, new = settings.get_key, settings.seated, object.__new__
+    get_key, new = settings.get_key, object.__new__
+    plain: set[type] = set()
 
     async def express(ctx: Any, handler: Handler) -> Any:
         key = get_key(ctx)
-        seat = id(ctx)
         if (
-            type(key) is not str
+            key.__class__ is not str
             or not key
-            or not is_plain_object(type(ctx), ATTRIBUTE)
-            or seat in seated
-            or getattr(ctx, ATTRIBUTE, MISSING) is not MISSING
+            or ctx.__class__ not in plain
+            or getattr(ctx, "session", None) is not None
         ):
+            note_if_plain(plain, type(ctx))
             return await general(ctx, handler, key)
         session = new(LazySession)
         session.key = key
         session._settings = settings
         session._ctx = ctx
         session._state = FRESH
-        seated[seat] = session
         ctx.session = session
         try:
             result = handler(ctx)
             if type(result) is CoroutineType or is_awaitable(result):
                 result = await result
+            if session._state == FRESH and ctx.session is session:
+                del ctx.session
+                session._state = CLOSED
+                return result
         except BaseException as error:
             await session._end(error)
             raise
-        if session._state == FRESH and getattr(ctx, ATTRIBUTE, None) is session:
-            del ctx.session, seated[seat]
-            session._state = CLOSED
-            return result
         await session._end()
         return result
 
