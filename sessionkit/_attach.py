@@ -170,7 +170,7 @@ class Attached:
             SessionError: Another session shows there.
         """
         attribute = seating.attribute
-        seat = seat_for(type(ctx), attribute) if show else property_seat(type(ctx), attribute)
+        seat = seat_for(ctx, attribute) if show else property_seat(type(ctx), attribute)
         self._ctx = ctx
         if seat is not None:
             self._take(seat, seating, first)
@@ -298,13 +298,17 @@ class LazySessionFlavor(Generic[S]):
         session = SessionProperty()
 
 
-@lru_cache(maxsize=1024)
-def seat_for(kind: type, attribute: str) -> Seat:
-    """How contexts of a class show sessions.
+def seat_for(ctx: Any, attribute: str) -> Seat:
+    """How a context shows sessions.
 
     Raises:
-        TypeError: They cannot: they are immutable, or models that would export it.
+        TypeError: It cannot: it is immutable, or a model that would export them.
     """
+    return _seat_of_class(type(ctx), attribute)  # type: ignore[arg-type]  # classes are hashable
+
+
+@lru_cache(maxsize=1024)
+def _seat_of_class(kind: type, attribute: str) -> Seat:
     seat = property_seat(kind, attribute)
     if seat is not None:
         return seat
@@ -315,7 +319,6 @@ def seat_for(kind: type, attribute: str) -> Seat:
     return _AttributeSeat(attribute)
 
 
-@lru_cache(maxsize=1024)
 def property_seat(kind: type, attribute: str) -> Seat | None:
     """The seat of a context class with a ``SessionProperty``, None for others."""
     found = getattr(kind, attribute, None)
@@ -330,11 +333,10 @@ def cannot_attach(kind: type, attribute: str) -> TypeError:
     )
 
 
-@lru_cache(maxsize=1024)
 def is_plain_object(kind: type, attribute: str) -> bool:
     """Whether *attribute* of such a context is nothing but an instance attribute."""
     return (
-        kind.__setattr__ is object.__setattr__
+        not any("__setattr__" in vars(base) for base in kind.__mro__[:-1])
         and kind.__dictoffset__ != 0
         and not hasattr(kind, attribute)
         and not hasattr(kind, "__getattr__")

@@ -51,8 +51,8 @@ def _merge(base: Any, theirs: Any, mine: Any, path: str) -> Any:
 def _merge_mappings(base: Any, theirs: Any, mine: Any, path: str) -> dict[Any, Any]:
     merged: dict[Any, Any] = {}
     for name in dict.fromkeys((*theirs, *mine)):
-        sides = (side.get(name, MISSING) for side in (base, theirs, mine))
-        value = _merge(*sides, f"{path}[{name!r}]")
+        was, other, own = (side.get(name, MISSING) for side in (base, theirs, mine))
+        value = _merge(was, other, own, f"{path}[{name!r}]")
         if value is not MISSING:
             merged[name] = value
     return merged

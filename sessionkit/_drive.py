@@ -8,7 +8,7 @@ plain value where nothing had to be waited for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
 from typing import Any, TypeGuard, TypeVar
 
@@ -31,7 +31,8 @@ def discard(value: object) -> None:
 async def resolve(value: MaybeAwaitable[R]) -> R:
     """Return *value*, awaited if need be."""
     if is_awaitable(value):
-        return await value
+        answer: R = await value
+        return answer
     return value  # type: ignore[return-value]  # not awaitable, so it is an R
 
 
@@ -53,11 +54,15 @@ async def settle(answer: Awaitable[R]) -> R:
     raise cancelled from (None if task.cancelled() else task.exception())
 
 
+class NeedsLoopError(TypeError):
+    """Raised if something answers with an awaitable where nothing can wait for it."""
+
+
 def run_sync(course: Coroutine[Any, Any, R]) -> R:
     """Run *course* to its end on this thread.
 
     Raises:
-        TypeError: It had to wait for an event loop.
+        NeedsLoopError: It had to wait for an event loop.
     """
     try:
         course.send(None)
@@ -68,34 +73,22 @@ def run_sync(course: Coroutine[Any, Any, R]) -> R:
         "this storage (or key function, or initial) answers with an awaitable, which a thread "
         "without an event loop cannot wait for: use 'async with', or a storage that has 'sync'"
     )
-    raise TypeError(msg)
-
-
-class _Rest(Awaitable[R]):
-    """What is left of a coroutine that was begun by ``eager``."""
-
-    def __init__(self, course: Coroutine[Any, Any, R], step: Any) -> None:
-        self._course = course
-        self._step = step
-
-    def __await__(self) -> Generator[Any, Any, R]:
-        course, step = self._course, self._step
-        try:
-            while True:
-                try:
-                    sent = yield step
-                except BaseException as thrown:  # noqa: BLE001
-                    step = course.throw(thrown)
-                else:
-                    step = course.send(sent)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+    raise NeedsLoopError(msg)
 
 
 def eager(course: Coroutine[Any, Any, R]) -> MaybeAwaitable[R]:
-    """Run *course* as far as it goes; return its value, or an awaitable for the rest."""
+    """Run *course* at once on a thread without an event loop; return it where one runs.
+
+    It is never begun in one task and finished in another, which what it awaits
+    (timeouts, task groups) would not survive.
+    """
+    return course if runs_loop() else run_sync(course)
+
+
+def runs_loop() -> bool:
+    """Whether an event loop is running in this thread."""
     try:
-        step = course.send(None)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-    return _Rest(course, step)
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

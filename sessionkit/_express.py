@@ -120,9 +120,9 @@ def lazy_express(settings: Settings, general: General) -> Middleware:
     async def express(ctx: Any, handler: Handler) -> Any:
         key = get_key(ctx)
         if (
-            key.__class__ is not str
+            type(key) is not str
             or not key
-            or ctx.__class__ not in plain
+            or type(ctx) not in plain
             or getattr(ctx, "session", None) is not None
         ):
             note_if_plain(plain, type(ctx))

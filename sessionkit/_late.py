@@ -33,8 +33,10 @@ def remember(record: Record[Any]) -> None:
 
 def notice_late_changes(record: Record[Any]) -> None:
     """Warn if the data of the session before this one was changed after its end."""
-    kept = record._settings.kept and record._settings.kept.pop(record.full_key, None)
-    if not kept:
+    if record._settings.kept is None:
+        return
+    kept = record._settings.kept.pop(record.full_key, None)
+    if kept is None:
         return
     try:
         changed = record._encoded(kept.data, kept.residue).frozen != kept.frozen

@@ -32,7 +32,7 @@ class LazyData(Awaitable[S_co]):
         raise TypeError(msg)
 
     def __setitem__(self, name: object, value: object) -> NoReturn:
-        self[name]
+        raise TypeError(f"lazy session: write (await ctx.session)[{name!r}] = ...")
 
     def __getattr__(self, name: str) -> NoReturn:
         msg = f"lazy session: write (await ctx.session).{name}"
@@ -252,7 +252,7 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         """Fill the slots that the express lane left empty."""
         if self._state == FRESH:
             self._fill_slots()
-            self._seat = seat_for(type(self._ctx), self._settings.attribute)
+            self._seat = seat_for(self._ctx, self._settings.attribute)
             self._state = NEW
 
     def _unusable(self) -> SessionError:

@@ -46,6 +46,8 @@ class MultiSession(Attached):
 
     __slots__ = ("_fragments", "_seating")
 
+    _fragments: dict[AnyKind, Fragment]
+    _seating: _Seating
     _names: ClassVar[dict[str, AnyKind]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -73,8 +75,7 @@ class MultiSession(Attached):
         return f"there is no fragment {name!r} in {type(self).__name__}: {', '.join(self._names)}"
 
     def _fragment(self, sessions: AnyKind) -> Any:
-        fragments: dict[AnyKind, Fragment] = self._fragments
-        fragment = fragments[sessions]
+        fragment = self._fragments[sessions]
         if isinstance(fragment, LazySession) and fragment._settings.backend.blocking:
             return _SyncFragment(fragment)
         return fragment
@@ -85,13 +86,12 @@ class MultiSession(Attached):
 
     def assigned(self, value: Mapping[str, Any] | None) -> None:
         """``ctx.session = value``: assigns the fragments of a mapping; None deletes all."""
-        if value is self:
-            return
-        fragments: dict[AnyKind, Fragment] = self._fragments
         if value is None:
-            for fragment in fragments.values():
+            for fragment in self._fragments.values():
                 if fragment.has_key:
                     fragment.assigned(None)
+            return
+        if isinstance(value, MultiSession):
             return
         if not isinstance(value, Mapping):
             names = ", ".join(self._names)
@@ -101,7 +101,7 @@ class MultiSession(Attached):
             if name not in self._names:
                 raise AttributeError(self._no_fragment(name))
         for name, data in value.items():
-            fragments[self._names[name]].assigned(data)
+            self._fragments[self._names[name]].assigned(data)
 
     # Attach, begin, end
 
@@ -146,7 +146,7 @@ class MultiSession(Attached):
             self.assigned(None if value is MISSING else value)
 
     def _name_of(self, session: Session[Any]) -> str:
-        fragments: dict[AnyKind, Fragment] = self._fragments
+        fragments = self._fragments
         return next(
             name
             for name, sessions in self._names.items()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, I
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from sessionkit._drive import eager, is_awaitable
+from sessionkit._drive import NeedsLoopError, run_sync
 
 if TYPE_CHECKING:
     from sessionkit._types import MaybeAsyncIterable
@@ -92,12 +92,11 @@ def _select_sync(
 
 
 def _at_once(course: Coroutine[Any, Any, B]) -> B:
-    result = eager(course)
-    if not is_awaitable(result):
-        return cast("B", result)
-    course.close()
-    msg = (
-        "a migration had to wait in a listing that cannot: it is a plain function which "
-        "returned an awaitable. Declare it with 'async def', then the listing is async, too"
-    )
-    raise TypeError(msg)
+    try:
+        return run_sync(course)
+    except NeedsLoopError as error:
+        msg = (
+            "a migration had to wait in a listing that cannot: it is a plain function which "
+            "returned an awaitable. Declare it with 'async def', then the listing is async, too"
+        )
+        raise TypeError(msg) from error

@@ -107,7 +107,7 @@ class Record(Attached, Generic[S]):
         """Raise unless the data is at hand."""
         if self._state == FRESH:
             self._fill_slots(stored=True, revision=self._base)
-            self._seat = seat_for(type(self._ctx), self._settings.attribute)
+            self._seat = seat_for(self._ctx, self._settings.attribute)
             self._state = OPEN
         elif self._state != OPEN:
             raise self._unusable()

@@ -287,7 +287,7 @@ class Sessions(AnySessions[S, Session[S], SyncSession[S]]):
     @overload
     def __get__(self, obj: MultiSession, owner: type, /) -> S: ...
     def __get__(self, obj: MultiSession | None, owner: type, /) -> Self | S:
-        return self if obj is None else obj._fragment(self).shown()  # type: ignore[no-any-return]
+        return self if obj is None else obj._fragment(self).shown()
 
     def __set__(self, obj: MultiSession, value: S | None, /) -> None:
         obj._fragment(self).assigned(value)
@@ -311,7 +311,7 @@ class LazySessions(AnySessions[S, LazySession[S], SyncLazySession[S]]):
     @overload
     def __get__(self, obj: MultiSession, owner: type, /) -> LazySession[S]: ...
     def __get__(self, obj: MultiSession | None, owner: type, /) -> Self | LazySession[S]:
-        return self if obj is None else obj._fragment(self).shown()  # type: ignore[no-any-return]
+        return self if obj is None else obj._fragment(self).shown()
 
     def __set__(self, obj: MultiSession, value: S | Awaitable[S] | None, /) -> None:
         obj._fragment(self).assigned(value)

@@ -47,9 +47,9 @@ OPTIONAL = {
 }
 
 
-def run(answer: MaybeAwaitable[Any]) -> Any:
+def run(ask: Callable[[], MaybeAwaitable[Any]]) -> Any:
     async def wait() -> Any:
-        return await resolve(answer)
+        return await resolve(ask())
 
     return asyncio.run(wait())
 
@@ -392,7 +392,7 @@ def test_the_sync_view_is_enhanced_alike() -> None:
     storage.sync.write("a", {})
     clock.now += 4.999
     assert storage.sync.read("a") == {}
-    assert run(storage.read("a")) == {}
+    assert run(lambda: storage.read("a")) == {}
     clock.now += 0.001
     assert storage.sync.read("a") is None
     assert storage.sync is storage.sync
@@ -500,7 +500,7 @@ def test_async_migrations_and_functions_that_return_awaitables_are_awaited() -> 
 
     storage = enhance_storage(Plain(a={}), migrations={1: first, 2: add("2"), 3: later})
 
-    assert run(storage.read("a")) == {"path": ["1", "2", "1"]}
+    assert run(lambda: storage.read("a")) == {"path": ["1", "2", "1"]}
 
 
 def test_a_migration_that_never_waits_keeps_a_sync_storage_sync() -> None:
