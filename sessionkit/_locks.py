@@ -220,7 +220,8 @@ class _TaskWaiter(Waiter):
     async def sleep(self, seconds: float | None) -> None:
         if self.granted:
             return
-        self._future = self._loop.create_future()
+        if self._future.done():  # an earlier sleep is over
+            self._future = self._loop.create_future()
         alarm = None if seconds is None else self._loop.call_later(seconds, self._stir)
         try:
             await self._future

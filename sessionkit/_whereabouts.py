@@ -77,7 +77,8 @@ def disown(holder: object) -> None:
 
 def open_here() -> list[object]:
     """Return the sessions that the current call chain has open."""
-    return [*_on_stack(_root_frame()), *_owned_by(_current_owner())]
+    owner = _current_owner()
+    return [*_on_stack(_root_frame(owner)), *_owned_by(owner)]
 
 
 def running_loop() -> Loop | None:
@@ -95,18 +96,17 @@ def _current_owner() -> Owner | None:
         return threading.current_thread()
 
 
-def _root_frame() -> FrameType | None:
-    """Return the outermost frame of the current task, below which others' frames begin."""
-    task = _current_owner()
-    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else None
-    return getattr(coroutine, "cr_frame", None)
+def _root_frame(owner: Owner | None) -> FrameType | None:
+    """Return the outermost frame of a task, below which others' frames begin."""
+    if owner is None or isinstance(owner, Thread):
+        return None
+    return getattr(owner.get_coro(), "cr_frame", None)
 
 
 def _on_stack(root: FrameType | None) -> Iterator[object]:
-    frame: FrameType | None = currentframe()
+    frame = currentframe()
     while frame is not None:
-        session = _session_in(frame)
-        if session is not None:
+        if frame.f_code in _life_cycles and (session := _session_in(frame)) is not None:
             yield session
         frame = None if frame is root else frame.f_back
 

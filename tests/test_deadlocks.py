@@ -123,20 +123,28 @@ def test_a_session_let_go_by_another_task_is_open_nowhere(locks: KeyLocks) -> No
     run(main())
 
 
-def test_a_session_begun_in_a_callback_belongs_to_nobody(locks: KeyLocks) -> None:
-    session = Session(locks, "1")
-    seen: list[list[object]] = []
-
-    def callback() -> None:
-        own(session)
-        seen.append(open_here())
+def open_in_callback() -> list[object]:
+    """Return what a bare callback, which is no call chain, has open."""
+    seen: list[object] = []
 
     async def main() -> None:
-        asyncio.get_running_loop().call_soon(callback)
+        asyncio.get_running_loop().call_soon(lambda: seen.extend(open_here()))
         await asyncio.sleep(0)
 
     run(main())
-    assert seen == [[]]
+    return seen
+
+
+def test_a_session_begun_in_a_callback_belongs_to_nobody(locks: KeyLocks) -> None:
+    session = Session(locks, "1")
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_soon(own, session)
+        await asyncio.sleep(0)
+
+    run(main())
+    assert open_here() == []
+    assert open_in_callback() == []
 
 
 def test_the_session_of_an_ended_task_belongs_to_nobody(locks: KeyLocks) -> None:
@@ -149,6 +157,7 @@ def test_the_session_of_an_ended_task_belongs_to_nobody(locks: KeyLocks) -> None
     session = run(main())
     gc.collect()
     assert open_here() == []
+    assert open_in_callback() == []
     disown(session)
     session.release()
 
@@ -308,6 +317,25 @@ def test_a_waiter_that_was_given_its_key_can_close_a_ring(locks: KeyLocks) -> No
     run(main())
 
 
+def test_a_session_that_holds_one_key_and_wants_another_closes_a_ring(locks: KeyLocks) -> None:
+    async def moving() -> None:
+        session = Session(locks, "1")
+        await session.acquire()
+        await locks.wait("2", session, None)
+        locks.release("1")
+        locks.release("2")
+
+    async def main() -> None:
+        async with Session(locks, "2"):
+            task = asyncio.create_task(moving())
+            await until_waiting(locks, "2")
+            with pytest.raises(SessionDeadlockError):
+                await Session(locks, "1").acquire()
+        await task
+
+    run(main())
+
+
 def test_waiting_in_a_row_is_no_ring(locks: KeyLocks) -> None:
     async def left() -> None:
         async with Session(locks, "1"), Session(locks, "2"):
@@ -380,6 +408,8 @@ def test_a_ring_of_others_is_left_to_them(locks: KeyLocks) -> None:
         locks.release("3")
         with pytest.raises(SessionLockTimeoutError):
             await asyncio.create_task(Session(locks, "2", 30).acquire())
+        with pytest.raises(SessionDeadlockError):  # shared still waits for first elsewhere
+            await asyncio.create_task(wait_below(first, "1"))
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

@@ -438,15 +438,23 @@ def test_without_a_timeout_it_waits_for_ever_and_warns_once(
     assert "waiting for key '1' for 10 s now; held by task 'main'" in caplog.text
 
 
-def test_a_key_that_comes_within_the_timeout_leaves_no_timer(locks: KeyLocks) -> None:
+def test_no_timer_is_left_of_a_key_that_came_in_time(locks: KeyLocks) -> None:
+    async def visit(session: Session) -> None:
+        async with session:
+            pass
+
     async def main() -> None:
-        loop = asyncio.get_running_loop()
+        session = Session(locks, "1", 60)
+        gone = weakref.ref(session)
         async with Session(locks, "1"):
-            waiting = asyncio.create_task(Session(locks, "1").acquire())
+            waiting = asyncio.create_task(visit(session))
+            del session
             await asyncio.sleep(30)
         await waiting
-        locks.release("1")
-        assert loop.time() == 30
+        del waiting
+        gc.collect()
+        assert asyncio.get_running_loop().time() == 30
+        assert gone() is None
 
     run(main())
 
@@ -573,6 +581,16 @@ def test_a_table_keeps_its_storage_alive_so_that_no_other_gets_its_id() -> None:
     del locks
     gc.collect()
     assert alive() is None
+
+
+def test_a_table_shared_by_identity_keeps_no_storage_alive() -> None:
+    storage = NamedStorage("one")
+    alive = weakref.ref(storage)
+    locks = locks_of(storage)
+    del storage
+    gc.collect()
+    assert alive() is None
+    assert locks_of(NamedStorage("one")) is locks
 
 
 def test_a_table_vanishes_with_its_last_user() -> None:

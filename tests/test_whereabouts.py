@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from asyncio import BaseEventLoop, base_events
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from sessionkit._drive import eager, run_sync
 from sessionkit._whereabouts import whereabouts
 from sessionkit.errors import SessionLockTimeoutError
+from tests.clocks import FakeTimeLoop
 from tests.lock_users import Session, clean_table, run, thread, update
 
 if TYPE_CHECKING:
@@ -141,6 +145,46 @@ def test_a_thread_is_told_which_task_of_a_loop_elsewhere_holds_the_key(locks: Ke
     assert f"held by task 'on_text' (test_whereabouts.py:{line})" in str(caught.value)
 
 
+def test_a_function_is_named_rather_than_the_module_that_calls_it(locks: KeyLocks) -> None:
+    taken, free = threading.Event(), threading.Event()
+
+    def on_call() -> None:
+        taken.set()
+        free.wait()
+
+    script = compile("with session:\n    on_call()\n", "bot.py", "exec")
+    space = {"__name__": "__main__", "session": Session(locks, "1"), "on_call": on_call}
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(exec, script, space)
+        taken.wait()
+        try:
+            message = run(timed_out(locks))
+        finally:
+            free.set()
+        done.result()
+    assert "held by thread 'on_call' (test_whereabouts.py:" in message
+
+
+def test_a_task_is_found_on_a_loop_of_another_make(locks: KeyLocks) -> None:
+    theirs = BaseEventLoop.run_forever.__code__.replace(co_name="spin")
+
+    class OtherLoop(FakeTimeLoop):
+        run_forever = FunctionType(theirs, base_events.__dict__)
+
+    async def on_text() -> None:
+        await slow_helper()
+
+    async def main() -> str:
+        task = asyncio.create_task(update(Session(locks, "1"), on_text))
+        await asyncio.sleep(0)
+        message = await timed_out(locks)
+        await task
+        return message
+
+    with asyncio.Runner(loop_factory=OtherLoop) as runner:
+        assert "held by task 'on_text'" in runner.run(main())
+
+
 class _Installed:
     """Functions compiled as if they were in other people's files."""
 
@@ -156,7 +200,7 @@ class _Installed:
 
 def test_the_users_own_code_is_named_before_installed_packages(locks: KeyLocks) -> None:
     framework = _Installed("/lib/python3/site-packages/framework/run.py", "framework.run")
-    client = _Installed("/lib/python3/site-packages/client/http.py", "client.http")
+    client = _Installed("/lib/python3/dist-packages/client/http.py", "client.http")
 
     async def on_text() -> None:
         await client(slow)  # the call of a package
@@ -176,7 +220,7 @@ def test_the_users_own_code_is_named_before_installed_packages(locks: KeyLocks) 
 
 
 def test_an_installed_package_is_named_where_there_is_nothing_else(locks: KeyLocks) -> None:
-    framework = _Installed("/lib/python3/dist-packages/framework/run.py", "framework.run")
+    framework = _Installed("/lib/python3/site-packages/framework/run.py", "framework.run")
 
     async def main() -> str:
         course = update(Session(locks, "1"), lambda: framework(lambda: asyncio.sleep(1000)))
