@@ -179,7 +179,7 @@ class Attached:
     def _take(self, seat: Seat, seating: Seating, first: Any) -> None:
         ctx, attribute = self._ctx, seating.attribute
         before = seat.look(ctx)
-        if before is not MISSING and is_taken(ctx, seating):
+        if before is not MISSING and is_taken(ctx, seating, before):
             msg = (
                 f"{attribute!r} of this {type(ctx).__name__} shows another session already: "
                 "give one of them attribute='another_name'"
@@ -193,6 +193,10 @@ class Attached:
         except (AttributeError, TypeError) as error:
             raise cannot_attach(type(ctx), attribute) from error
         self._seat, self._before = seat, before
+
+    def _shows_for(self, seating: Seating) -> bool:
+        """Whether this is an open session of these ``Sessions``, shown without being registered."""
+        return False
 
     def _detach(self, seated: dict[int, Any]) -> None:
         """Put back what was on the context before."""
@@ -211,12 +215,25 @@ def register(seating: Seating) -> None:
     _seatings.add(seating)
 
 
-def is_taken(ctx: Any, seating: Seating) -> bool:
+def open_on(ctx: Any, seating: Seating) -> Any:
+    """The session of these ``Sessions`` that is open on *ctx*, None if there is none."""
+    found = seating.seated.get(id(ctx))
+    if found is not None or ctx is None:
+        return found
+    # A lazy session that nobody touched is not in the registry, it only shows
+    own: dict[str, Any] = getattr(ctx, "__dict__", {})
+    shown = own.get(seating.attribute)
+    if isinstance(shown, Attached) and shown._shows_for(seating):
+        return shown
+    return None
+
+
+def is_taken(ctx: Any, seating: Seating, shown: Any) -> bool:
     """Whether sessions of another ``Sessions`` are open on this attribute of *ctx*."""
     return any(
         other.attribute == seating.attribute
         and other.seated is not seating.seated
-        and id(ctx) in other.seated
+        and (id(ctx) in other.seated or (isinstance(shown, Attached) and shown._shows_for(other)))
         for other in _seatings
     )
 

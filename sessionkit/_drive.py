@@ -10,16 +10,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
 
 from sessionkit._types import MaybeAwaitable
 
 R = TypeVar("R")
 
 
+_NEVER_AWAITABLE: Final = frozenset({type(None), str, int, float, bool, bytes, tuple, list, dict})
+
+
 def is_awaitable(value: object) -> TypeGuard[Awaitable[Any]]:
     """Return whether *value* can be awaited."""
-    return type(value) is CoroutineType or hasattr(value, "__await__")
+    kind = type(value)
+    if kind is CoroutineType:
+        return True
+    return kind not in _NEVER_AWAITABLE and hasattr(kind, "__await__")
 
 
 def discard(value: object) -> None:

@@ -17,6 +17,7 @@ from sessionkit.errors import SessionEncodeError
 MARSHAL_VERSION: Final = 2
 _ATOMS: Final = frozenset({type(None), bool, int, float, complex, str})
 _COLLECTIONS: Final = frozenset({list, tuple, set, frozenset})
+_KNOWN: Final = _ATOMS | _COLLECTIONS | {dict}
 _BYTES_MARK: Final = ord("s")
 
 
@@ -42,6 +43,14 @@ def freeze(value: Any) -> bytes:
     return frozen
 
 
+def freeze_loaded(value: Any) -> bytes:
+    """Return a frozen copy of what a storage of plain values gave."""
+    try:
+        return marshal.dumps(value, MARSHAL_VERSION)
+    except ValueError:
+        return _pickle(value)
+
+
 def thaw(frozen: bytes) -> Any:
     """Return a fresh copy of what was frozen."""
     if type(frozen) is bytes:
@@ -55,12 +64,24 @@ def copied(value: Any) -> Any:
 
 
 def _is_faithful(value: Any) -> bool:
-    kind = type(value)
-    if kind is dict:
-        return all(map(_is_faithful, value)) and all(map(_is_faithful, value.values()))
-    if kind in _COLLECTIONS:
-        return all(map(_is_faithful, value))
-    return kind in _ATOMS
+    """Whether all that is in *value* is of a type that marshal gives back."""
+    pending = [value]
+    while pending:
+        container = pending.pop()
+        kind = type(container)
+        if kind in _COLLECTIONS:
+            parts = container
+        elif kind is dict:
+            parts = [*container, *container.values()]
+        else:
+            parts = (container,)
+        kinds = set(map(type, parts))
+        if kinds <= _ATOMS:
+            continue
+        if not kinds <= _KNOWN:
+            return False
+        pending += [part for part in parts if type(part) not in _ATOMS]
+    return True
 
 
 def _pickle(value: Any) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
-from sessionkit._attach import MISSING, Attached, seat_for
+from sessionkit._attach import MISSING, Attached, Seating, seat_for
 from sessionkit._drive import discard, is_awaitable
 from sessionkit._record import CLOSED, FRESH, KEYLESS, NEW, OPEN
 from sessionkit._session import Session
@@ -261,13 +261,16 @@ class LazySession(Attached, LazyData[S], Generic[S]):
 
     # Begin and end
 
+    def _shows_for(self, seating: Seating) -> bool:
+        return self._state != CLOSED and self._settings.seated is seating.seated
+
     def _leave(self) -> None:
         self._detach(self._settings.seated)
 
     def _settle_on(self, ctx: Any, *, show: bool) -> None:
         self._attach(ctx, self._settings, self, show=show)
 
-    async def _begin(self) -> None:
+    async def _begin(self, *, seen: bool = False) -> None:
         """Do nothing: that is the point of it."""
 
     async def _end(self, error: BaseException | None = None) -> None:

@@ -214,7 +214,7 @@ class MultiSessions(Generic[M]):
             ]
             return self._declared(dict(zip(fragments, sessions, strict=True)), self._seating)
 
-        return Opening(make, _itself, ctx, self._seating.seated, show=show)
+        return Opening(make, _itself, ctx, self._seating, show=show)
 
     async def _run(self, ctx: Any, handler: Callable[[Any], Any]) -> Any:
         async with self._opening(ctx, show=True):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from sessionkit._attach import Seating, open_on
 from sessionkit._drive import run_sync
 from sessionkit._session import required_key
 from sessionkit._settings import Settings
@@ -61,14 +62,14 @@ class Opening(Generic[A, B]):
         make: Callable[[bool], Coroutine[Any, Any, Openable]],
         view: Callable[[Any], B],
         ctx: Any,
-        seated: dict[int, Any],
+        seating: Seating,
         *,
         show: bool = False,
     ) -> None:
         self._make = make
         self._view = view
         self._ctx = ctx
-        self._seated = seated
+        self._seating = seating
         self._show = show
         self._record: Openable | None = None
         self._joined = False
@@ -127,7 +128,7 @@ class Opening(Generic[A, B]):
             msg = f"this use of {self._record!r} has begun already: open another"
             raise SessionError(msg)
         self._error, self._closing = None, False
-        joined = None if self._ctx is None else self._seated.get(id(self._ctx))
+        joined = open_on(self._ctx, self._seating)
         self._joined = joined is not None
         self._record = joined or await self._opened(blocking)
         return self._record

@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from sessionkit._attach import MISSING, Attached, StandIn, seat_for
 from sessionkit._drive import discard, is_awaitable, resolve
-from sessionkit._frozen import freeze, thaw
+from sessionkit._frozen import freeze, freeze_loaded, thaw
 from sessionkit._late import notice_late_changes, remember
 from sessionkit._locks import disown, own
 from sessionkit._plain import check_plain, freeze_plain
@@ -130,12 +130,15 @@ class Record(Attached, Generic[S]):
 
     # Begin and end
 
-    async def _begin(self) -> None:
-        """Lock and load, if there is a key."""
+    async def _begin(self, *, seen: bool = False) -> None:
+        """Lock and load, if there is a key.
+
+        With *seen*, the caller is a ``lifecycle``, by which its call chain is known.
+        """
         if self.key is None:
             self._state = KEYLESS
             return
-        await self._acquire()
+        await self._acquire(seen=seen)
         try:
             await self._load()
         except BaseException:
@@ -178,13 +181,14 @@ class Record(Attached, Generic[S]):
             return not self._failed
         return isinstance(error, self._settings.save_on_error)
 
-    async def _acquire(self) -> None:
+    async def _acquire(self, *, seen: bool = False) -> None:
         settings = self._settings
         if settings.locked:
             key, locks = self.full_key, settings.locks
             if locks.held.setdefault(key, self) is not self:
                 await locks.wait(key, self, settings.lock_timeout)
-            own(self)
+            if not seen:
+                own(self)
         self._holds_key = True
         if settings.lock is not None:
             try:
@@ -220,7 +224,7 @@ class Record(Attached, Generic[S]):
 
     def _taken_over(self, value: Any) -> Loaded:
         """What the storage gave, made independent of it."""
-        frozen = freeze(value)
+        frozen = freeze(value) if self._settings.any_value else freeze_loaded(value)
         plain = value if self._settings.backend.isolated else thaw(frozen)
         data, residue = self._opened(plain)
         return Loaded(data, frozen, residue)

@@ -20,7 +20,7 @@ from typing import (
 
 from sessionkit import _by_key
 from sessionkit._by_key import OpenMany
-from sessionkit._attach import register
+from sessionkit._attach import open_on, register
 from sessionkit._claims import claim
 from sessionkit._drive import is_awaitable, resolve
 from sessionkit._express import General, Handler, Middleware, lazy_express, strict_express
@@ -29,6 +29,7 @@ from sessionkit._opening import Opening, Target
 from sessionkit._session import Session
 from sessionkit._settings import Settings, checked
 from sessionkit._sync import SyncLazySession, SyncSession
+from sessionkit._whereabouts import lifecycle
 from sessionkit.errors import SessionClosedError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class AnySessions(Generic[S, A, B]):
         Raises:
             SessionClosedError: None of these sessions is open on *ctx*.
         """
-        session: A | None = self._settings.seated.get(id(ctx))
+        session: A | None = open_on(ctx, self._settings)
         if session is None:
             msg = (
                 f"no session of these is open on this {type(ctx).__name__}: handle it inside "
@@ -245,7 +246,7 @@ class AnySessions(Generic[S, A, B]):
             settings = self._settings_for(blocking)
             return self._kind(settings, await target.key_by(settings))
 
-        return Opening(make, self._view, target.ctx, self._settings.seated, show=show)
+        return Opening(make, self._view, target.ctx, self._settings, show=show)
 
     def _settings_for(self, blocking: bool) -> Settings:  # noqa: FBT001
         if not blocking:
@@ -255,20 +256,30 @@ class AnySessions(Generic[S, A, B]):
             self._blocking = replace(self._settings, backend=backend)
         return self._blocking
 
+    @lifecycle
     async def _general(self, ctx: Any, handler: Handler, given: Any = _UNASKED) -> Any:
         """The middleware where there is no express lane, or it gave up."""
         settings = self._settings
-        key = await (settings.key_of(ctx) if given is _UNASKED else checked(given))
-        opening = self._opening(Target.resolved(ctx, key), show=True)
-        await opening.begin()
+        if open_on(ctx, settings) is not None:  # joins: the outer one saves
+            return await resolve(handler(ctx))
+        key = settings.get_key(ctx) if given is _UNASKED else given
+        if type(key) is not str or not key:
+            key = await checked(key)
+        session: Any = self._kind(settings, key)
+        session._settle_on(ctx, show=True)
+        try:
+            await session._begin(seen=True)
+        except BaseException:
+            session._leave()
+            raise
         try:
             result = handler(ctx)
             if is_awaitable(result):
                 result = await result
         except BaseException as error:
-            await opening.close(error)
+            await session._end(error)
             raise
-        await opening.close()
+        await session._end()
         return result
 
 
