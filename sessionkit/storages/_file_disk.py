@@ -82,13 +82,17 @@ def write_new(folder: Path, raw: bytes) -> Path:
 def make_folder(path: Path) -> None:
     """Make *path* and what is above it, each known to the disk before it is used."""
     try:
-        path.mkdir()
-    except FileExistsError:
-        return
+        _make_one_folder(path)
     except FileNotFoundError:
+        if path == path.parent:  # a drive that is not there
+            raise
         make_folder(path.parent)
-        make_folder(path)
-    else:
+        _make_one_folder(path)
+
+
+def _make_one_folder(path: Path) -> None:
+    with suppress(FileExistsError):
+        path.mkdir()
         _flush_folder(path.parent)
 
 

@@ -227,6 +227,15 @@ def test_a_folder_that_cannot_be_written_raises_at_set_up(
         FileSessionStorage(tmp_path / "sessions")
 
 
+def test_a_drive_that_is_missing_raises_at_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "mkdir", failing(errno.ENOENT))
+
+    with pytest.raises(SessionError, match="No such file or directory"):
+        FileSessionStorage(tmp_path / "sessions")
+
+
 def test_a_disk_that_is_full_raises_at_set_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
