@@ -144,10 +144,10 @@ class _PropertySeat:
         self._slot = slot
 
     def look(self, ctx: Any) -> Any:
-        return vars(ctx).get(self._slot, MISSING)
+        return _dict_of(ctx).get(self._slot, MISSING)
 
     def put(self, ctx: Any, value: Any) -> None:
-        vars(ctx)[self._slot] = value
+        _dict_of(ctx)[self._slot] = value
 
 
 class Attached:
@@ -170,7 +170,7 @@ class Attached:
             SessionError: Another session shows there.
         """
         attribute = seating.attribute
-        seat = seat_for(ctx, attribute) if show else property_seat(type(ctx), attribute)
+        seat = seat_for(ctx, attribute) if show else property_seat(_class_of(ctx), attribute)
         self._ctx = ctx
         if seat is not None:
             self._take(seat, seating, first)
@@ -191,7 +191,7 @@ class Attached:
         try:
             seat.put(ctx, first)
         except (AttributeError, TypeError) as error:
-            raise cannot_attach(type(ctx), attribute) from error
+            raise cannot_attach(_class_of(ctx), attribute) from error
         self._seat, self._before = seat, before
 
     def _shows_for(self, seating: Seating) -> bool:
@@ -259,7 +259,7 @@ class SessionProperty:
         self._session(ctx).assigned(None)
 
     def _session(self, ctx: Any) -> Seated:
-        session: Seated | None = vars(ctx).get(self.slot)
+        session: Seated | None = _dict_of(ctx).get(self.slot)
         if session is None:
             msg = (
                 f"no session was opened on this {type(ctx).__name__}: handle it inside "
@@ -321,11 +321,11 @@ def seat_for(ctx: Any, attribute: str) -> Seat:
     Raises:
         TypeError: It cannot: it is immutable, or a model that would export them.
     """
-    return _seat_of_class(type(ctx), attribute)  # type: ignore[arg-type]  # classes are hashable
+    return _seat_of_class(_class_of(ctx), attribute)
 
 
 @lru_cache(maxsize=1024)
-def _seat_of_class(kind: type, attribute: str) -> Seat:
+def _seat_of_class(kind: type[object], attribute: str) -> Seat:
     seat = property_seat(kind, attribute)
     if seat is not None:
         return seat
@@ -362,4 +362,12 @@ def is_plain_object(kind: type, attribute: str) -> bool:
 
 
 def _is_slot(ctx: Any, attribute: str) -> bool:
-    return hasattr(getattr(type(ctx), attribute, None), "__set__")
+    return hasattr(getattr(_class_of(ctx), attribute, None), "__set__")
+
+
+def _class_of(ctx: object) -> type[object]:
+    return type(ctx)
+
+
+def _dict_of(ctx: object) -> dict[str, Any]:
+    return vars(ctx)

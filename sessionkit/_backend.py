@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from typing import Any, NamedTuple, TypeVar
 
 from sessionkit._drive import discard, is_awaitable, settle
 from sessionkit._types import Expected, MaybeAsyncIterable, MaybeAwaitable, Revision
@@ -12,6 +12,14 @@ from sessionkit._types import Expected, MaybeAsyncIterable, MaybeAwaitable, Revi
 R = TypeVar("R")
 
 _REQUIRED = ("read", "write", "delete")
+
+
+class Found(NamedTuple):
+    """What a storage holds under a key: None if nothing, and frozen if it keeps it so."""
+
+    value: Any
+    revision: Revision | None
+    frozen: bytes | None = None
 
 
 class Backend:
@@ -37,6 +45,10 @@ class Backend:
         self._delete: Callable[[str], Any] = storage.delete
         self._write_if: Callable[[str, Any, Expected], Any] | None = _method(storage, "write_if")
         self._renew: Callable[[str, Revision | None], Any] | None = _method(storage, "renew")
+        self._read_frozen: Callable[[str], Any] | None = _method(storage, "read_frozen")
+        self._write_frozen: Callable[[str, bytes | None, Expected], Revision | None] | None = (
+            _method(storage, "write_frozen")
+        )
         self._read_pair: Callable[[str], Any] | None = _method(
             storage, "read_with_revision"
         ) or _method(storage, "read_tracked")
@@ -51,18 +63,24 @@ class Backend:
         view = getattr(self.storage, "sync", None)
         return Backend(self.storage if view is None else view, blocking=True)
 
-    async def load(self, key: str) -> tuple[Any, Revision | None]:
-        """Return value and revision, None for what is not there."""
+    async def load(self, key: str) -> Found:
+        """Return what is stored."""
+        if self._read_frozen is not None:
+            return Found(*self._read_frozen(key))
         if self._read_pair is None:
-            return await self.answer(self._read(key)), None
-        pair: tuple[Any, Revision | None] = await self.answer(self._read_pair(key))
-        return pair
+            return Found(await self.answer(self._read(key)), None)
+        return Found(*await self.answer(self._read_pair(key)))
 
-    async def store(self, key: str, value: Any, expected: Expected) -> Revision | None:
+    async def store(
+        self, key: str, value: Any, frozen: bytes | None, expected: Expected
+    ) -> Revision | None:
         """Write, or (None) delete; conditionally if the storage can.
 
-        Once this has ended, by whatever way, nothing of it will happen later.
+        *frozen* is the value frozen.  Once this has ended, by whatever way,
+        nothing of it will happen later.
         """
+        if self._write_frozen is not None:
+            return self._write_frozen(key, frozen, expected)
         if self._write_if is not None:
             revision: Revision | None = await self._settled(self._write_if(key, value, expected))
             return revision
@@ -100,7 +118,7 @@ class Backend:
     async def listing(self, name: str, prefix: str) -> AsyncIterator[Any]:
         """Iterate over an optional ``iter_keys`` or ``iter_items``."""
         entries: MaybeAsyncIterable[Any] = await self.call(name, prefix)
-        if hasattr(entries, "__aiter__"):
+        if isinstance(entries, AsyncIterable):
             async for entry in entries:
                 yield entry
         else:

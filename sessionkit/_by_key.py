@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
+from sessionkit._backend import Found
 from sessionkit._claims import is_foreign
 from sessionkit._drive import resolve, run_sync
 from sessionkit._opening import Target, refuse_loop
@@ -93,7 +94,7 @@ async def items(
     async for full_key, value in settings.backend.listing("iter_items", settings.prefix):
         if _is_wanted(settings, full_key, chat, user):
             key = full_key.removeprefix(settings.prefix)
-            yield key, Session[Any](settings, key)._taken_over(value).data
+            yield key, Session[Any](settings, key)._taken_over(Found(value, None)).data
 
 
 def _is_wanted(settings: Settings, full_key: str, chat: int | None, user: int | None) -> bool:

@@ -36,10 +36,9 @@ def _merge(base: Any, theirs: Any, mine: Any, path: str) -> Any:
         return theirs
     if _same(theirs, base) or _same(theirs, mine):
         return mine
-    if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
-        base = base if isinstance(base, Mapping) else {}
-        return _merge_mappings(base, theirs, mine, path)
-    if dataclasses.is_dataclass(mine) and type(mine) is type(theirs):
+    if all(map(_is_mapping, (theirs, mine))):
+        return _merge_mappings(base if _is_mapping(base) else {}, theirs, mine, path)
+    if dataclasses.is_dataclass(mine) and _kind(theirs) is _kind(mine):
         return _merge_dataclasses(base, theirs, mine, path)
     msg = (
         f"session.data{path} was changed here to {mine!r} and elsewhere to {theirs!r}: "
@@ -70,6 +69,14 @@ def _merge_dataclasses(base: Any, theirs: Any, mine: Any, path: str) -> Any:
         if field.init
     }
     return dataclasses.replace(mine, **changes)
+
+
+def _kind(value: object) -> object:
+    return type(value)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _same(one: Any, other: Any) -> bool:

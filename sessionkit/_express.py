@@ -8,9 +8,9 @@ the size changed, the handler asked for the ``Session``) it leaves to ``Record``
 from __future__ import annotations
 
 import marshal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from types import CoroutineType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from sessionkit._attach import MISSING, is_plain_object
 from sessionkit._drive import is_awaitable
@@ -21,13 +21,17 @@ from sessionkit._session import Session
 from sessionkit._settings import Settings
 from sessionkit._whereabouts import lifecycle
 
-Handler: TypeAlias = Callable[[Any], Awaitable[Any] | Any]
+Handler: TypeAlias = Callable[[Any], Any]
 Middleware: TypeAlias = Callable[[Any, Handler], Coroutine[Any, Any, Any]]
 General: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 """A middleware that takes what the key function gave as a third argument."""
 
 ATTRIBUTE: Final = "session"
 """The only attribute that goes by express: its name is written into the code."""
+
+
+_COROUTINE = cast("Any", CoroutineType)
+_new = cast("Callable[[Any], Any]", object.__new__)
 
 
 def strict_express(settings: Settings, general: General) -> Middleware:
@@ -45,7 +49,8 @@ def strict_express(settings: Settings, general: General) -> Middleware:
         return general
     get_key, prefix, seated = settings.get_key, settings.prefix, settings.seated
     look_up, held, locks = table.get, settings.locks.held, settings.locks
-    hold, new, dumps, loads = held.setdefault, object.__new__, marshal.dumps, marshal.loads
+    hold: Callable[[str, Any], Any] = held.setdefault
+    dumps, loads = marshal.dumps, marshal.loads
     plain: set[type] = set()
 
     @lifecycle
@@ -59,10 +64,10 @@ def strict_express(settings: Settings, general: General) -> Middleware:
             or seat in seated
             or getattr(ctx, ATTRIBUTE, MISSING) is not MISSING
         ):
-            note_if_plain(plain, type(ctx))
+            note_if_plain(plain, ctx)
             return await general(ctx, handler, key)
         full_key = prefix + key if prefix else key
-        session = new(Session)
+        session = _new(Session)
         if hold(full_key, session) is not session:
             return await general(ctx, handler, key)
         found = look_up(full_key)
@@ -78,7 +83,7 @@ def strict_express(settings: Settings, general: General) -> Middleware:
         try:
             ctx.session = loads(found)
             result = handler(ctx)
-            if type(result) is CoroutineType or is_awaitable(result):
+            if type(result) is _COROUTINE or is_awaitable(result):
                 result = await result
         except BaseException as error:
             await session._end(error)
@@ -104,8 +109,9 @@ def strict_express(settings: Settings, general: General) -> Middleware:
     return express
 
 
-def note_if_plain(plain: set[type], kind: type) -> None:
+def note_if_plain(plain: set[type], ctx: object) -> None:
     """Let contexts of a class go by express from their second update on."""
+    kind = type(ctx)
     if is_plain_object(kind, ATTRIBUTE):
         plain.add(kind)
 
@@ -114,7 +120,7 @@ def lazy_express(settings: Settings, general: General) -> Middleware:
     """The middleware of lazy sessions, quick for the updates that do not touch theirs."""
     if settings.attribute != ATTRIBUTE:
         return general
-    get_key, new = settings.get_key, object.__new__
+    get_key = settings.get_key
     plain: set[type] = set()
 
     async def express(ctx: Any, handler: Handler) -> Any:
@@ -125,9 +131,9 @@ def lazy_express(settings: Settings, general: General) -> Middleware:
             or type(ctx) not in plain
             or getattr(ctx, "session", None) is not None
         ):
-            note_if_plain(plain, type(ctx))
+            note_if_plain(plain, ctx)
             return await general(ctx, handler, key)
-        session = new(LazySession)
+        session = _new(LazySession)
         session.key = key
         session._settings = settings
         session._ctx = ctx
@@ -135,7 +141,7 @@ def lazy_express(settings: Settings, general: General) -> Middleware:
         ctx.session = session
         try:
             result = handler(ctx)
-            if type(result) is CoroutineType or is_awaitable(result):
+            if type(result) is _COROUTINE or is_awaitable(result):
                 result = await result
             if session._state == FRESH and ctx.session is session:
                 del ctx.session

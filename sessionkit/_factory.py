@@ -98,7 +98,7 @@ def session(
         TypeError: An option is of a wrong type, or the data type cannot be stored.
         ValueError: An option has an impossible value, or the prefix is taken.
     """
-    return _made(Sessions, data_type, initial, converter, **options)
+    return _made(Sessions[Any], data_type, initial, converter, **options)
 
 
 @overload
@@ -135,7 +135,7 @@ def lazy_session(
 
     The options and errors are those of ``session``.
     """
-    return _made(LazySessions, data_type, initial, converter, **options)
+    return _made(LazySessions[Any], data_type, initial, converter, **options)
 
 
 M = TypeVar("M", bound=AnySessions[Any, Any, Any])
@@ -273,7 +273,9 @@ def _told(
 def _error_types(save_on_error: Any) -> tuple[type[BaseException], ...]:
     if isinstance(save_on_error, bool):
         return (Exception, CancelledError) if save_on_error else ()
-    types = save_on_error if isinstance(save_on_error, tuple) else (save_on_error,)
+    types: Any = save_on_error
+    if not isinstance(save_on_error, tuple):
+        types = (save_on_error,)
     _require(
         all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in types),
         "save_on_error must be True, False, or exception types, as except takes them",

@@ -68,7 +68,7 @@ def _is_faithful(value: Any) -> bool:
     pending = [value]
     while pending:
         container = pending.pop()
-        kind = type(container)
+        kind: Any = container.__class__
         if kind in _COLLECTIONS:
             parts = container
         elif kind is dict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -148,7 +148,7 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         self.key = record.key
 
     @asynccontextmanager
-    async def paused(self) -> AsyncIterator[None]:
+    async def paused(self) -> AsyncGenerator[None, None]:
         """Save and let go of the key for a slow call; see ``Session.paused``."""
         self._use()
         if self._state == NEW and self._assigned is MISSING:
@@ -190,8 +190,9 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         if is_awaitable(self._assigned):
             await self._resolve()
         await self._open()
-        if self._assigned is not MISSING and not is_awaitable(self._assigned):
-            self._record.assigned(self._assigned)
+        value = self._assigned
+        if value is not MISSING and not is_awaitable(value):
+            self._record._show(value)
             self._assigned = MISSING
         return self._record
 

@@ -51,7 +51,9 @@ class MultiSession(Attached):
     _names: ClassVar[dict[str, AnyKind]] = {}
 
     def __init_subclass__(cls) -> None:
-        found = {name: value for name, value in vars(cls).items() if isinstance(value, AnySessions)}
+        found: dict[str, AnyKind] = {
+            name: value for name, value in vars(cls).items() if isinstance(value, AnySessions)
+        }
         cls._names = {**cls._names, **found}
 
     def __init__(self, fragments: dict[AnyKind, Fragment], seating: _Seating) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import getitem
 from typing import Any
 
 from sessionkit._lazy import LazyData
@@ -15,5 +16,10 @@ async def session_data(ctx: Any, attribute: str = "session") -> Any:
         AttributeError, KeyError: No session shows there.
         SessionError: Its data cannot be had.
     """
-    shown = ctx[attribute] if isinstance(ctx, Mapping) else getattr(ctx, attribute)
-    return await shown if isinstance(shown, LazyData) else shown
+    look: Any = getitem if isinstance(ctx, Mapping) else getattr
+    shown = look(ctx, attribute)
+    return await shown if _is_lazy(shown) else shown
+
+
+def _is_lazy(shown: object) -> bool:
+    return isinstance(shown, LazyData)

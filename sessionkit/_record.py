@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from sessionkit._attach import MISSING, Attached, StandIn, seat_for
+from sessionkit._backend import Found
 from sessionkit._drive import discard, is_awaitable, resolve
 from sessionkit._frozen import freeze, freeze_loaded, thaw
 from sessionkit._late import notice_late_changes, remember
@@ -78,6 +79,8 @@ class Record(Attached, Generic[S]):
 
     key: str | None
     """The key, without prefix; None if this update has none."""
+    _stored: bool
+    _revision: Expected
 
     def __init__(self, settings: Settings, key: str | None) -> None:
         self._settings = settings
@@ -216,15 +219,17 @@ class Record(Attached, Generic[S]):
     # Load
 
     async def _load(self) -> None:
-        value, revision = await self._settings.backend.load(self.full_key)
-        loaded = self._begin_anew() if value is None else self._taken_over(value)
+        found = await self._settings.backend.load(self.full_key)
+        self._stored, self._revision = found.value is not None, found.revision
+        loaded = self._taken_over(found) if self._stored else self._begin_anew()
         self._data, self._base, self._residue = loaded
-        self._stored, self._revision = value is not None, revision
         notice_late_changes(self)
 
-    def _taken_over(self, value: Any) -> Loaded:
+    def _taken_over(self, found: Found) -> Loaded:
         """What the storage gave, made independent of it."""
-        frozen = freeze(value) if self._settings.any_value else freeze_loaded(value)
+        value, _, frozen = found
+        if frozen is None:
+            frozen = freeze(value) if self._settings.any_value else freeze_loaded(value)
         plain = value if self._settings.backend.isolated else thaw(frozen)
         data, residue = self._opened(plain)
         return Loaded(data, frozen, residue)
@@ -342,7 +347,7 @@ class Record(Attached, Generic[S]):
         value = change.plain
         if change.frozen is not None and not backend.isolated:
             value = thaw(change.frozen)  # the storage may keep what it is given
-        return await backend.store(self.full_key, value, expected)
+        return await backend.store(self.full_key, value, change.frozen, expected)
 
     async def _settle_conflict(
         self, change: Change, conflict: SessionConflictError
@@ -357,12 +362,12 @@ class Record(Attached, Generic[S]):
                 "on_conflict=merge_fields merges, sessions.update() retries"
             )
             raise SessionConflictError(msg, key=self.full_key) from conflict
-        value, revision = await self._settings.backend.load(self.full_key)
+        found = await self._settings.backend.load(self.full_key)
         base = self._as_loaded().data if self._stored else None
-        theirs = None if value is None else self._taken_over(value).data
+        theirs = None if found.value is None else self._taken_over(found).data
         merged = await resolve(on_conflict(base, theirs, self._look()))
         self._show(merged)
-        return Change(None, None) if merged is None else self._merged(merged), revision
+        return Change(None, None) if merged is None else self._merged(merged), found.revision
 
     def _merged(self, data: Any) -> Change:
         change = self._encoded(data, self._residue)

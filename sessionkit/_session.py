@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -188,7 +188,7 @@ class Session(Record[S]):
         return self._pause()
 
     @asynccontextmanager
-    async def _pause(self) -> AsyncIterator[None]:
+    async def _pause(self) -> AsyncGenerator[None, None]:
         await self._save()
         self._state = PAUSED
         self._show(MISSING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -95,7 +95,7 @@ class _SyncView(Generic[S]):
         run_sync(self._session.move(new_key, merge))
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> Generator[None, None, None]:
         """Save and let go of the key for a slow call; see ``Session.paused``."""
         pause: Any = self._session.paused()
         run_sync(pause.__aenter__())

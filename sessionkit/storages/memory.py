@@ -125,21 +125,33 @@ class MemorySessionStorage:
 
     def read_with_revision(self, key: str, /) -> tuple[Any, Revision | None]:
         """Return a copy of the value and its revision; an expired value has one too."""
+        value, revision, _ = self.read_frozen(key)
+        return value, revision
+
+    def read_frozen(self, key: str, /) -> tuple[Any, Revision | None, bytes | None]:
+        """Return value, revision and frozen value, which the session layer compares with."""
         self._check_open()
         entry = self._table.get(key)
         if entry is None:
-            return None, None
+            return None, None, None
         if self._is_expired(entry):
-            return None, entry
+            return None, entry, None
         if self._max_entries is not None:
             self._mark_used(key)
-        return _value(entry), entry
+        frozen = entry.frozen if isinstance(entry, _Entry) else entry
+        return thaw(frozen), entry, frozen
 
     def write_if(
         self, key: str, value: Any, expected: Expected, /, *, expires: float | None = None
     ) -> Revision | None:
         """Store or (None) delete, if what is stored is *expected*; see the protocol."""
         frozen = None if value is None else freeze(value)
+        return self.write_frozen(key, frozen, expected, expires)
+
+    def write_frozen(
+        self, key: str, frozen: bytes | None, expected: Expected, expires: float | None = None, /
+    ) -> Revision | None:
+        """Do what ``write_if`` does with a value that the session layer froze."""
         with self._mutex:
             self._check_open()
             self._check_revision(key, expected)
