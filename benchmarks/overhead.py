@@ -25,7 +25,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from sessionkit import MemorySessionStorage, lazy_session, session
-from sessionkit._locks import locks_of
+from sessionkit._locks.table import locks_of
 
 CHATS = 10_000
 
@@ -169,9 +169,7 @@ def bots_for(data: dict[str, Any]) -> dict[str, tuple[Bot, type[Context]]]:
     at_hand = shared(data)
     strict = session(initial=dict, storage=filled_storage(data), get_session_key=chat_key)
     plain = session(initial=lambda: dict(data), get_session_key=chat_key)
-    lazy = lazy_session(
-        initial=dict, storage=filled_storage(data), get_session_key=chat_key
-    )
+    lazy = lazy_session(initial=dict, storage=filled_storage(data), get_session_key=chat_key)
     return {
         "bare": (bare_bot(count), at_hand),
         "isolation floor": (bot_with(isolation_floor(filled_table(data)), count), Context),

@@ -1,17 +1,17 @@
 """Session data for chat bots that survives the update, the crash and the restart."""
 
 from sessionkit import keys
-from sessionkit._attach import LazySessionFlavor, SessionFlavor
-from sessionkit._conflict import merge_fields
-from sessionkit._factory import lazy_session, session
-from sessionkit._lazy import LazySession
-from sessionkit._multi import MultiSession, MultiSessions, multi_session
-from sessionkit._plugins import session_data
-from sessionkit._session import Session
-from sessionkit._sessions import LazySessions, Sessions
-from sessionkit._sync import SyncLazySession, SyncSession
+from sessionkit._life.attach import LazySessionFlavor, SessionFlavor
+from sessionkit._life.conflict import merge_fields
+from sessionkit._life.lazy import LazySession
+from sessionkit._life.strict import Session
+from sessionkit._life.sync import SyncLazySession, SyncSession
+from sessionkit._setup.factory import lazy_session, session
+from sessionkit._setup.multi import MultiSession, MultiSessions, multi_session
+from sessionkit._setup.plugins import session_data
+from sessionkit._setup.sessions import LazySessions, Sessions
+from sessionkit._setup.urls import storage_from_url
 from sessionkit._types import ANY, Converter, SessionLock, Storage
-from sessionkit._urls import storage_from_url
 from sessionkit.codecs import JSONCodec, PickleCodec
 from sessionkit.enhance import enhance_storage
 from sessionkit.errors import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sessionkit._frozen import copied
+from sessionkit._life.frozen import copied
 from sessionkit._plain import Misfit, check, shown
 from sessionkit._scalars import ANYTHING, Found, Kept, Node, unexpected
 

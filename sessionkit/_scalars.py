@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from sessionkit._frozen import copied
+from sessionkit._life.frozen import copied
 from sessionkit._plain import SHORT, Misfit, check, check_digits, check_finite, named, shown
 from sessionkit._times import (
     datetime_text,

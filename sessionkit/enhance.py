@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionkit._drive import eager
-from sessionkit._enhancer import Enhancer, Options, offers
-from sessionkit._envelope import EnhancedRevision
-from sessionkit._migrations import Migration, Migrations
-from sessionkit._optional import optional, require, select
+from sessionkit._enhance.enhancer import Enhancer, Options, offers
+from sessionkit._enhance.envelope import EnhancedRevision
+from sessionkit._enhance.migrations import Migration, Migrations
+from sessionkit._enhance.optional import optional, require, select
 from sessionkit._seconds import seconds
 
 if TYPE_CHECKING:

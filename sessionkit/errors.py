@@ -70,7 +70,6 @@ class SessionWriteError(SessionError):
     """Raised if of several sessions that end together some could not be written.
 
     Attributes:
-
         written: The names (or keys) of those that were written.
         failed: The names of those that were not; the first error is the cause.
     """

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from sessionkit import _locks, _whereabouts
 from sessionkit._drive import run_sync
-from sessionkit._locks import KeyLocks, disown, lifecycle, own
+from sessionkit._locks import table as _locks
+from sessionkit._locks import whereabouts as _whereabouts
+from sessionkit._locks.table import KeyLocks, disown, lifecycle, own
 from tests.clocks import FakeTimeLoop
 
 if TYPE_CHECKING:

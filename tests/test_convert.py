@@ -48,7 +48,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessionkit._convert import DataConverter, converter_for, initial_for
-from sessionkit._frozen import freeze
+from sessionkit._life.frozen import freeze
 from sessionkit._plain import MAX_DEPTH, check_plain, freeze_plain
 from sessionkit.codecs import JSONCodec
 from sessionkit.errors import SessionDecodeError, SessionEncodeError

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sessionkit._drive import run_sync
-from sessionkit._locks import KeyLocks, disown, own
-from sessionkit._whereabouts import open_here
+from sessionkit._locks.table import KeyLocks, disown, own
+from sessionkit._locks.whereabouts import open_here
 from sessionkit.errors import SessionDeadlockError, SessionLockTimeoutError, SessionReentrancyError
 from tests.clocks import FakeTimeLoop
 from tests.lock_users import Session, clean_table, run, thread, until_waiting, update, wait_until

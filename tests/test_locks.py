@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sessionkit import _locks, _whereabouts
 from sessionkit._drive import run_sync
-from sessionkit._locks import locks_of, own
+from sessionkit._locks import table as _locks
+from sessionkit._locks import whereabouts as _whereabouts
+from sessionkit._locks.table import locks_of, own
 from sessionkit.errors import SessionLockTimeoutError
 from tests.clocks import FakeTimeLoop
 from tests.lock_users import Session, clean_table, run, thread, until_waiting, update, wait_until
@@ -24,7 +25,7 @@ from tests.lock_users import Session, clean_table, run, thread, until_waiting, u
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from sessionkit._locks import KeyLocks
+    from sessionkit._locks.table import KeyLocks
 
 
 @pytest.fixture

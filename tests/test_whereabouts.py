@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sessionkit._drive import eager, run_sync
-from sessionkit._whereabouts import whereabouts
+from sessionkit._locks.whereabouts import whereabouts
 from sessionkit.errors import SessionLockTimeoutError
 from tests.clocks import FakeTimeLoop
 from tests.lock_users import Session, clean_table, run, thread, update
@@ -21,7 +21,7 @@ from tests.lock_users import Session, clean_table, run, thread, update
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
-    from sessionkit._locks import KeyLocks
+    from sessionkit._locks.table import KeyLocks
 
 
 @pytest.fixture

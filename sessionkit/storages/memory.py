@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import timedelta  # noqa: TC003 (shown by help and inspect)
 from typing import Any, Final, Literal
 
-from sessionkit._frozen import freeze, thaw
+from sessionkit._life.frozen import freeze, thaw
 from sessionkit._seconds import seconds
 from sessionkit._types import ANY, Clock, Expected, Revision
 from sessionkit.errors import SessionClosedError, SessionConflictError

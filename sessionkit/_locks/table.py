@@ -24,7 +24,7 @@ from threading import Event, RLock
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
-from sessionkit._whereabouts import (
+from sessionkit._locks.whereabouts import (
     Loop,
     disown,
     lifecycle,

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from sessionkit._attach import MISSING
-from sessionkit._frozen import freeze
+from sessionkit._life.attach import MISSING
+from sessionkit._life.frozen import freeze
 from sessionkit.errors import SessionConflictError, SessionEncodeError
 
 S = TypeVar("S")

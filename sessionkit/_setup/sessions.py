@@ -18,23 +18,23 @@ from typing import (
     overload,
 )
 
-from sessionkit import _by_key
-from sessionkit._by_key import OpenMany
-from sessionkit._attach import open_on, register
-from sessionkit._claims import claim
 from sessionkit._drive import is_awaitable, resolve
-from sessionkit._express import General, Handler, Middleware, lazy_express, strict_express
-from sessionkit._lazy import LazySession
-from sessionkit._opening import Opening, Target
-from sessionkit._session import Session
-from sessionkit._settings import Settings, checked
-from sessionkit._sync import SyncLazySession, SyncSession
-from sessionkit._whereabouts import lifecycle
+from sessionkit._life.attach import open_on, register
+from sessionkit._life.lazy import LazySession
+from sessionkit._life.opening import Opening, Target
+from sessionkit._life.settings import Settings, checked
+from sessionkit._life.strict import Session
+from sessionkit._life.sync import SyncLazySession, SyncSession
+from sessionkit._locks.whereabouts import lifecycle
+from sessionkit._setup import by_key
+from sessionkit._setup.by_key import OpenMany
+from sessionkit._setup.claims import claim
+from sessionkit._setup.express import General, Handler, Middleware, lazy_express, strict_express
 from sessionkit.errors import SessionClosedError
 
 if TYPE_CHECKING:
-    from sessionkit._multi import MultiSession
-    from sessionkit._sync_sessions import SyncSessions
+    from sessionkit._setup.multi import MultiSession
+    from sessionkit._setup.sync_sessions import SyncSessions
 
 S = TypeVar("S")
 C = TypeVar("C")
@@ -119,7 +119,7 @@ class AnySessions(Generic[S, A, B]):
             NoSessionKeyError: The context has no key.
             NoInitialDataError: Nothing is stored, and there is no ``initial``.
         """
-        data: S = await _by_key.get(self._settings, Target(target, key))
+        data: S = await by_key.get(self._settings, Target(target, key))
         return data
 
     async def update(self, key: str | int, change: Callable[[S], S | Awaitable[S]], /) -> S:
@@ -132,11 +132,11 @@ class AnySessions(Generic[S, A, B]):
             TypeError: *change* returned None.
             SessionConflictError: Others were quicker, a hundred times.
         """
-        return await _by_key.update(self._settings, Target(None, key), change)
+        return await by_key.update(self._settings, Target(None, key), change)
 
     async def delete(self, target: object = None, /, *, key: str | int | None = None) -> None:
         """Delete what is stored for a context or key, under its lock; a no-op if nothing is."""
-        await _by_key.delete(self._settings, Target(target, key))
+        await by_key.delete(self._settings, Target(target, key))
 
     def keys(self, *, chat: int | None = None, user: int | None = None) -> AsyncIterator[str]:
         """Iterate over the keys of what is stored: all, or those of a *chat* or *user*.
@@ -146,13 +146,13 @@ class AnySessions(Generic[S, A, B]):
         Raises:
             TypeError: The storage cannot list.
         """
-        return _by_key.keys(self._settings, chat, user)
+        return by_key.keys(self._settings, chat, user)
 
     def items(
         self, *, chat: int | None = None, user: int | None = None
     ) -> AsyncIterator[tuple[str, S]]:
         """Iterate over pairs of key and a copy of the data, otherwise as ``keys``."""
-        return _by_key.items(self._settings, chat, user)
+        return by_key.items(self._settings, chat, user)
 
     async def move(
         self,
@@ -171,7 +171,7 @@ class AnySessions(Generic[S, A, B]):
         Raises:
             SessionConflictError: Both have data, and there is no *merge*.
         """
-        return await _by_key.move(
+        return await by_key.move(
             self._settings, Target(None, old_key), Target(None, new_key), merge
         )
 
@@ -225,7 +225,7 @@ class AnySessions(Generic[S, A, B]):
     @property
     def sync(self) -> SyncSessions[S, A, B]:
         """The same for threads that run no event loop."""
-        from sessionkit._sync_sessions import SyncSessions  # noqa: PLC0415 (it needs this module)
+        from sessionkit._setup.sync_sessions import SyncSessions  # noqa: PLC0415 (it needs this module)
 
         return SyncSessions(self)
 
@@ -242,13 +242,13 @@ class AnySessions(Generic[S, A, B]):
         await self.close()
 
     def _opening(self, target: Target, *, show: bool = False) -> Opening[A, B]:
-        async def make(blocking: bool) -> Any:  # noqa: FBT001
-            settings = self._settings_for(blocking)
+        async def make(*, blocking: bool) -> Any:
+            settings = self._settings_for(blocking=blocking)
             return self._kind(settings, await target.key_by(settings))
 
         return Opening(make, self._view, target.ctx, self._settings, show=show)
 
-    def _settings_for(self, blocking: bool) -> Settings:  # noqa: FBT001
+    def _settings_for(self, *, blocking: bool) -> Settings:
         if not blocking:
             return self._settings
         if self._blocking is None:
@@ -331,7 +331,9 @@ class LazySessions(AnySessions[S, LazySession[S], SyncLazySession[S]]):
         obj._fragment(self).assigned(None)
 
 
-def _without_session(wrapper: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+def _without_session(
+    wrapper: Callable[..., Any], function: Callable[..., Any]
+) -> Callable[..., Any]:
     """Hide the second parameter from whoever inspects the signature."""
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from operator import getitem
 from typing import Any
 
-from sessionkit._lazy import LazyData
+from sessionkit._life.lazy import LazyData
 
 
 async def session_data(ctx: Any, attribute: str = "session") -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from sessionkit._locks import KeyLocks
-from sessionkit._settings import Settings
+from sessionkit._life.settings import Settings
+from sessionkit._locks.table import KeyLocks
 
 _claims: WeakKeyDictionary[KeyLocks, WeakValueDictionary[str, Settings]] = WeakKeyDictionary()
 

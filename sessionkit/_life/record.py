@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from sessionkit._attach import MISSING, Attached, StandIn, seat_for
-from sessionkit._backend import Found
 from sessionkit._drive import discard, is_awaitable, resolve
-from sessionkit._frozen import freeze, freeze_loaded, thaw
-from sessionkit._late import notice_late_changes, remember
-from sessionkit._locks import disown, own
+from sessionkit._life.attach import MISSING, Attached, StandIn, seat_for
+from sessionkit._life.backend import Found
+from sessionkit._life.frozen import freeze, freeze_loaded, thaw
+from sessionkit._life.late import notice_late_changes, remember
+from sessionkit._life.settings import Settings
+from sessionkit._locks.table import disown, own
 from sessionkit._plain import check_plain, freeze_plain
-from sessionkit._settings import Settings
 from sessionkit._types import ANY, Expected, Revision
 from sessionkit.errors import (
     NoInitialDataError,
@@ -286,8 +286,9 @@ class Record(Attached, Generic[S]):
         settings = self._settings
         if is_awaitable(data):
             discard(data)
-            msg = f"session.data is a {type(data).__name__}: forgot await?"
-            raise SessionEncodeError(f"{msg} The stored value was kept.", key=self.full_key)
+            kind = type(data).__name__
+            msg = f"session.data is a {kind}: forgot await? The stored value was kept."
+            raise SessionEncodeError(msg, key=self.full_key)
         try:
             plain = settings.conversion.close(data, residue) if settings.conversion else data
             return Change(freeze(plain) if settings.any_value else freeze_plain(plain), plain)

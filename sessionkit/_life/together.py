@@ -1,4 +1,4 @@
-"""Several sessions at once: lock in one order, load side by side, all encoded before one is written."""
+"""Several sessions at once: locked in one order, all encoded before one is written."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from sessionkit._record import CLOSED, KEYLESS, OPEN, Change
-from sessionkit._session import Session
+from sessionkit._life.record import CLOSED, KEYLESS, OPEN, Change
+from sessionkit._life.strict import Session
 from sessionkit.errors import SessionWriteError
 
 

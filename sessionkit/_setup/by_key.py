@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
-from sessionkit._backend import Found
-from sessionkit._claims import is_foreign
 from sessionkit._drive import resolve, run_sync
-from sessionkit._opening import Target, refuse_loop
-from sessionkit._record import OPEN
-from sessionkit._session import Session
-from sessionkit._settings import Settings
-from sessionkit._sync import SyncSession
-from sessionkit._together import begin_all, end_all
+from sessionkit._life.backend import Found
+from sessionkit._life.opening import Target, refuse_loop
+from sessionkit._life.record import OPEN
+from sessionkit._life.settings import Settings, SettingsFor
+from sessionkit._life.strict import Session
+from sessionkit._life.sync import SyncSession
+from sessionkit._life.together import begin_all, end_all
+from sessionkit._setup.claims import is_foreign
 from sessionkit.errors import SessionConflictError, SessionReentrancyError
 from sessionkit.keys import parse
 
@@ -41,9 +41,7 @@ async def get(settings: Settings, target: Target) -> Any:
     return session.data
 
 
-async def update(
-    settings: Settings, target: Target, change: Callable[[S], S | Awaitable[S]]
-) -> S:
+async def update(settings: Settings, target: Target, change: Callable[[S], S | Awaitable[S]]) -> S:
     """Read, change, write; again whenever somebody else wrote in between."""
     settings = replace(settings, on_conflict="raise")
     for attempt in range(1, _UPDATE_TRIES + 1):
@@ -115,7 +113,7 @@ async def move(
     """Store the data of one key under another instead; return whether there was any."""
     if old.key == new.key:
         return False
-    many: OpenMany[Any] = OpenMany(lambda _: settings, [old, new])
+    many: OpenMany[Any] = OpenMany(lambda *, blocking: settings, [old, new])
     source, target = await many.begin()
     error: BaseException | None = None
     try:
@@ -132,7 +130,7 @@ async def move(
 class OpenMany(Generic[S]):
     """Several keys open at once: ``async with`` where a loop runs, ``with`` in threads."""
 
-    def __init__(self, settings: Callable[[bool], Settings], targets: Sequence[Target]) -> None:
+    def __init__(self, settings: SettingsFor, targets: Sequence[Target]) -> None:
         self._settings = settings
         self._targets = targets
         self._sessions: tuple[Session[S], ...] = ()
@@ -143,7 +141,7 @@ class OpenMany(Generic[S]):
 
     async def begin(self) -> tuple[Session[S], ...]:
         """Lock all in sorted order, and load them."""
-        return await self._begin(self._settings(False))
+        return await self._begin(self._settings(blocking=False))
 
     async def close(self, error: BaseException | None = None) -> None:
         """Write what changed, unless there was an error, and let go of all."""
@@ -164,7 +162,7 @@ class OpenMany(Generic[S]):
 
     def __enter__(self) -> tuple[SyncSession[S], ...]:
         refuse_loop()
-        return tuple(map(SyncSession, run_sync(self._begin(self._settings(True)))))
+        return tuple(map(SyncSession, run_sync(self._begin(self._settings(blocking=True)))))
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         run_sync(self.close(error))

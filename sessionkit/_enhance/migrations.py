@@ -12,7 +12,7 @@ from sessionkit._drive import resolve
 from sessionkit.errors import NewerVersionError, SessionMigrationError
 
 if TYPE_CHECKING:
-    from sessionkit._envelope import Envelope, Number
+    from sessionkit._enhance.envelope import Envelope, Number
 
 Migration: TypeAlias = Callable[[Any], Any]
 """Takes data of the version before; returns it, or an awaitable of it, in the new one."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 import inspect
 from asyncio import CancelledError
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import timedelta  # noqa: TC003 (shown by help and inspect)
 from difflib import get_close_matches
 from typing import Any, Final, TypedDict, TypeVar, Unpack, cast, overload
 
 from sessionkit import keys
-from sessionkit._backend import Backend
 from sessionkit._convert import converter_for, initial_for
 from sessionkit._drive import resolve, run_sync
-from sessionkit._locks import locks_of
+from sessionkit._life.backend import Backend
+from sessionkit._life.settings import Conversion, KeyFunction, OnConflict, Settings
+from sessionkit._locks.table import locks_of
 from sessionkit._seconds import seconds
-from sessionkit._sessions import AnySessions, LazySessions, Sessions
-from sessionkit._settings import Conversion, KeyFunction, OnConflict, Settings
+from sessionkit._setup.sessions import AnySessions, LazySessions, Sessions
+from sessionkit._setup.urls import storage_from_url
 from sessionkit._types import Converter, SessionLock, Storage
-from sessionkit._urls import storage_from_url
 from sessionkit.storages.memory import MemorySessionStorage
 
 
@@ -67,7 +67,11 @@ def session(
 @overload
 def session(*, initial: None = ..., **options: Unpack[Options]) -> Sessions[dict[str, Any]]: ...
 def session(
-    data_type: Any = None, *, initial: Any = UNSET, converter: Any = None, **options: Unpack[Options]
+    data_type: Any = None,
+    *,
+    initial: Any = UNSET,
+    converter: Any = None,
+    **options: Unpack[Options],
 ) -> Sessions[Any]:
     """Make strict sessions: loaded before the handler, saved after it if they changed.
 
@@ -129,7 +133,11 @@ def lazy_session(
     *, initial: None = ..., **options: Unpack[Options]
 ) -> LazySessions[dict[str, Any]]: ...
 def lazy_session(
-    data_type: Any = None, *, initial: Any = UNSET, converter: Any = None, **options: Unpack[Options]
+    data_type: Any = None,
+    *,
+    initial: Any = UNSET,
+    converter: Any = None,
+    **options: Unpack[Options],
 ) -> LazySessions[Any]:
     """Make lazy sessions: nothing is locked or read until a handler awaits ``ctx.session``.
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from sessionkit._attach import MISSING
 from sessionkit._drive import resolve
-from sessionkit._locks import disown, own
-from sessionkit._record import CLOSED, FRESH, OPEN, PAUSED, Record
-from sessionkit._settings import check_key
+from sessionkit._life.attach import MISSING
+from sessionkit._life.record import CLOSED, FRESH, OPEN, PAUSED, Record
+from sessionkit._life.settings import check_key
+from sessionkit._locks.table import disown, own
 from sessionkit.errors import NoSessionKeyError, SessionConflictError
 
 if TYPE_CHECKING:
@@ -122,9 +122,7 @@ class Session(Record[S]):
         self._show(None)
         await self._save()
 
-    async def move(
-        self, new_key: str | int, merge: Callable[[S, S], S] | None = None
-    ) -> None:
+    async def move(self, new_key: str | int, merge: Callable[[S, S], S] | None = None) -> None:
         """Store the data under *new_key* instead, now; the session goes on there.
 
         *merge* is called with the data stored under *new_key* and with this

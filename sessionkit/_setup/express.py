@@ -12,14 +12,14 @@ from collections.abc import Callable, Coroutine
 from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
-from sessionkit._attach import MISSING, is_plain_object
 from sessionkit._drive import is_awaitable
-from sessionkit._frozen import MARSHAL_VERSION
-from sessionkit._lazy import LazySession
-from sessionkit._record import CLOSED, FRESH
-from sessionkit._session import Session
-from sessionkit._settings import Settings
-from sessionkit._whereabouts import lifecycle
+from sessionkit._life.attach import MISSING, is_plain_object
+from sessionkit._life.frozen import MARSHAL_VERSION
+from sessionkit._life.lazy import LazySession
+from sessionkit._life.record import CLOSED, FRESH
+from sessionkit._life.settings import Settings
+from sessionkit._life.strict import Session
+from sessionkit._locks.whereabouts import lifecycle
 
 Handler: TypeAlias = Callable[[Any], Any]
 Middleware: TypeAlias = Callable[[Any, Handler], Coroutine[Any, Any, Any]]
@@ -34,7 +34,9 @@ _COROUTINE = cast("Any", CoroutineType)
 _new = cast("Callable[[Any], Any]", object.__new__)
 
 
-def strict_express(settings: Settings, general: General) -> Middleware:
+def strict_express(  # noqa: C901 (one function, for speed)
+    settings: Settings, general: General
+) -> Middleware:
     """The middleware of strict sessions in memory; *general* where there is no such lane."""
     table = getattr(settings.backend.storage, "express_table", None)
     if (
@@ -54,7 +56,7 @@ def strict_express(settings: Settings, general: General) -> Middleware:
     plain: set[type] = set()
 
     @lifecycle
-    async def express(ctx: Any, handler: Handler) -> Any:
+    async def express(ctx: Any, handler: Handler) -> Any:  # noqa: C901 (for speed, too)
         key = get_key(ctx)
         seat = id(ctx)
         if (

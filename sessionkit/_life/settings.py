@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
-from sessionkit._backend import Backend
 from sessionkit._drive import resolve
-from sessionkit._late import Kept
-from sessionkit._locks import KeyLocks, locks_of
+from sessionkit._life.backend import Backend
+from sessionkit._life.late import Kept
+from sessionkit._locks.table import KeyLocks, locks_of
 from sessionkit._types import MaybeAwaitable, SessionLock
 from sessionkit.errors import InvalidSessionKeyError
 
@@ -28,6 +28,12 @@ class Conversion(Protocol):
     def close(self, data: Any, residue: Any, /) -> Any:
         """Return plain values, the residue's among them."""
         ...
+
+
+class SettingsFor(Protocol):
+    """Gives the settings of one ``Sessions``, for loops or for threads."""
+
+    def __call__(self, *, blocking: bool) -> Settings: ...
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True, kw_only=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sessionkit._attach import MISSING
+from sessionkit._life.attach import MISSING
 from sessionkit.errors import SessionEncodeError
 
 if TYPE_CHECKING:
-    from sessionkit._record import Record
+    from sessionkit._life.record import Record
 
 _log = logging.getLogger("sessionkit")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from sessionkit import _by_key
-from sessionkit._by_key import OpenMany
 from sessionkit._drive import run_sync
-from sessionkit._opening import Opening, Target, refuse_loop
-from sessionkit._sessions import AnySessions
-from sessionkit._settings import Settings
+from sessionkit._life.opening import Opening, Target, refuse_loop
+from sessionkit._life.settings import Settings
+from sessionkit._setup import by_key
+from sessionkit._setup.by_key import OpenMany
+from sessionkit._setup.sessions import AnySessions
 
 S = TypeVar("S")
 A = TypeVar("A")
@@ -47,26 +47,24 @@ class SyncSessions(Generic[S, A, B]):
 
     def get(self, target: object = None, /, *, key: str | int | None = None) -> S:
         """Return a copy of the data of a context or key."""
-        data: S = run_sync(_by_key.get(self._settings(), Target(target, key)))
+        data: S = run_sync(by_key.get(self._settings(), Target(target, key)))
         return data
 
     def update(self, key: str | int, change: Callable[[S], S], /) -> S:
         """Read, let *change* make new data of it, write; again on a clash."""
-        return run_sync(_by_key.update(self._settings(), Target(None, key), change))
+        return run_sync(by_key.update(self._settings(), Target(None, key), change))
 
     def delete(self, target: object = None, /, *, key: str | int | None = None) -> None:
         """Delete what is stored for a context or key."""
-        run_sync(_by_key.delete(self._settings(), Target(target, key)))
+        run_sync(by_key.delete(self._settings(), Target(target, key)))
 
     def keys(self, *, chat: int | None = None, user: int | None = None) -> Iterator[str]:
         """Iterate over the keys of what is stored."""
-        return _iterate(_by_key.keys(self._settings(), chat, user))
+        return _iterate(by_key.keys(self._settings(), chat, user))
 
-    def items(
-        self, *, chat: int | None = None, user: int | None = None
-    ) -> Iterator[tuple[str, S]]:
+    def items(self, *, chat: int | None = None, user: int | None = None) -> Iterator[tuple[str, S]]:
         """Iterate over pairs of key and a copy of the data."""
-        return _iterate(_by_key.items(self._settings(), chat, user))
+        return _iterate(by_key.items(self._settings(), chat, user))
 
     def move(
         self,
@@ -76,7 +74,7 @@ class SyncSessions(Generic[S, A, B]):
     ) -> bool:
         """Store the data of *old_key* under *new_key* instead."""
         old, new = Target(None, old_key), Target(None, new_key)
-        return run_sync(_by_key.move(self._settings(), old, new, merge))
+        return run_sync(by_key.move(self._settings(), old, new, merge))
 
     def purge_expired(self) -> int:
         """Remove what has expired; return how many values that were."""
@@ -98,7 +96,7 @@ class SyncSessions(Generic[S, A, B]):
 
     def _settings(self) -> Settings:
         refuse_loop()
-        return self._sessions._settings_for(True)
+        return self._sessions._settings_for(blocking=True)
 
 
 def _iterate(entries: AsyncIterator[Any]) -> Iterator[Any]:

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
-from sessionkit._attach import MISSING, Attached, Seating, seat_for
 from sessionkit._drive import discard, is_awaitable
-from sessionkit._record import CLOSED, FRESH, KEYLESS, NEW, OPEN
-from sessionkit._session import Session
-from sessionkit._settings import Settings
+from sessionkit._life.attach import MISSING, Attached, Seating, seat_for
+from sessionkit._life.record import CLOSED, FRESH, KEYLESS, NEW, OPEN
+from sessionkit._life.settings import Settings
+from sessionkit._life.strict import Session
 from sessionkit._types import ANY
 from sessionkit.errors import SessionEncodeError, SessionError
 
@@ -32,7 +32,8 @@ class LazyData(Awaitable[S_co]):
         raise TypeError(msg)
 
     def __setitem__(self, name: object, value: object) -> NoReturn:
-        raise TypeError(f"lazy session: write (await ctx.session)[{name!r}] = ...")
+        msg = f"lazy session: write (await ctx.session)[{name!r}] = ..."
+        raise TypeError(msg)
 
     def __getattr__(self, name: str) -> NoReturn:
         msg = f"lazy session: write (await ctx.session).{name}"

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionkit._drive import resolve
-from sessionkit._envelope import EnhancedRevision, Envelope, Number, envelope_of
-from sessionkit._optional import each
+from sessionkit._enhance.envelope import EnhancedRevision, Envelope, Number, envelope_of
+from sessionkit._enhance.optional import each
 from sessionkit._types import ANY, Clock, Expected, MaybeAsyncIterable, Revision, Storage
 from sessionkit.errors import SessionConflictError, SessionEncodeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sessionkit._migrations import Migrations
+    from sessionkit._enhance.migrations import Migrations
 
 _ATTEMPTS: Final = 16
 

@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, NoReturn, TypeAlias, TypeVar, overload
 
-from sessionkit._attach import MISSING, Attached, register
 from sessionkit._drive import is_awaitable
-from sessionkit._lazy import LazySession
-from sessionkit._opening import Opening
-from sessionkit._session import Session
-from sessionkit._sessions import AnySessions
-from sessionkit._settings import Settings
-from sessionkit._sync import SyncLazySession
-from sessionkit._together import begin_all, end_all
+from sessionkit._life.attach import MISSING, Attached, register
+from sessionkit._life.lazy import LazySession
+from sessionkit._life.opening import Opening
+from sessionkit._life.settings import Settings
+from sessionkit._life.strict import Session
+from sessionkit._life.sync import SyncLazySession
+from sessionkit._life.together import begin_all, end_all
+from sessionkit._setup.sessions import AnySessions
 from sessionkit.errors import SessionClosedError
 
 C = TypeVar("C")
@@ -206,9 +206,9 @@ class MultiSessions(Generic[M]):
         return session
 
     def _opening(self, ctx: Any, *, show: bool) -> Opening[M, M]:
-        async def make(blocking: bool) -> Any:  # noqa: FBT001
+        async def make(*, blocking: bool) -> Any:
             fragments = list(self._declared._names.values())
-            settings = [each._settings_for(blocking) for each in fragments]
+            settings = [each._settings_for(blocking=blocking) for each in fragments]
             keys = await _keys(settings, ctx)
             sessions = [
                 each._kind(own, key)
@@ -247,7 +247,7 @@ def multi_session(
                 raise TypeError(msg)
         declared = type("MultiSession", (MultiSession,), dict(fragments))
     elif not (isinstance(declared, type) and issubclass(declared, MultiSession)):
-        msg = f"multi_session() takes a subclass of MultiSession, or fragments by name, not {declared!r}"
+        msg = f"multi_session() takes a MultiSession class, or fragments by name, not {declared!r}"
         raise TypeError(msg)
     if not declared._names:
         msg = "a multi session needs fragments: name = session(...)"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from sessionkit._attach import Seating, open_on
 from sessionkit._drive import run_sync
-from sessionkit._session import required_key
-from sessionkit._settings import Settings
+from sessionkit._life.attach import Seating, open_on
+from sessionkit._life.settings import Settings
+from sessionkit._life.strict import required_key
 from sessionkit.errors import SessionError
 
 A = TypeVar("A")
@@ -49,6 +49,12 @@ class Openable(Protocol):
     def _leave(self) -> None: ...
 
 
+class Maker(Protocol):
+    """Makes what is to be opened, for a loop or for a thread."""
+
+    async def __call__(self, *, blocking: bool) -> Openable: ...
+
+
 class Opening(Generic[A, B]):
     """One use of a session: ``async with`` where a loop runs, ``with`` in threads.
 
@@ -59,7 +65,7 @@ class Opening(Generic[A, B]):
 
     def __init__(
         self,
-        make: Callable[[bool], Coroutine[Any, Any, Openable]],
+        make: Maker,
         view: Callable[[Any], B],
         ctx: Any,
         seating: Seating,
@@ -130,11 +136,11 @@ class Opening(Generic[A, B]):
         self._error, self._closing = None, False
         joined = open_on(self._ctx, self._seating)
         self._joined = joined is not None
-        self._record = joined or await self._opened(blocking)
+        self._record = joined or await self._opened(blocking=blocking)
         return self._record
 
-    async def _opened(self, blocking: bool) -> Openable:  # noqa: FBT001
-        record = await self._make(blocking)
+    async def _opened(self, *, blocking: bool) -> Openable:
+        record = await self._make(blocking=blocking)
         if self._ctx is not None:
             record._settle_on(self._ctx, show=self._show)
         try:

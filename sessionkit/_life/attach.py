@@ -19,7 +19,7 @@ from sessionkit.errors import SessionClosedError, SessionError
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from sessionkit._lazy import LazyData
+    from sessionkit._life.lazy import LazyData
 
 S = TypeVar("S")
 
@@ -75,10 +75,11 @@ def _raise(self: StandIn, *args: object) -> NoReturn:  # noqa: ARG001
     raise _error_of(self)
 
 
-for _name in (
-    "getattr setattr delattr getitem setitem delitem contains iter len bool call await "
-    "eq lt gt le ge add radd iadd sub rsub isub mul int float or ior and enter aenter"
-).split():
+_USES = """
+    getattr setattr delattr getitem setitem delitem contains iter len bool call await
+    eq lt gt le ge add radd iadd sub rsub isub mul int float or ior and enter aenter
+"""
+for _name in _USES.split():
     setattr(StandIn, f"__{_name}__", _raise)
 
 
@@ -194,7 +195,7 @@ class Attached:
             raise cannot_attach(_class_of(ctx), attribute) from error
         self._seat, self._before = seat, before
 
-    def _shows_for(self, seating: Seating) -> bool:
+    def _shows_for(self, seating: Seating) -> bool:  # noqa: ARG002 (only lazy sessions may)
         """Whether this is an open session of these ``Sessions``, shown without being registered."""
         return False
 
@@ -321,7 +322,7 @@ def seat_for(ctx: Any, attribute: str) -> Seat:
     Raises:
         TypeError: It cannot: it is immutable, or a model that would export them.
     """
-    return _seat_of_class(_class_of(ctx), attribute)
+    return _seat_of_class(_class_of(ctx), attribute)  # type: ignore[arg-type]  # classes are hashable
 
 
 @lru_cache(maxsize=1024)

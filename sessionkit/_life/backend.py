@@ -158,5 +158,3 @@ def check_storage(storage: Any) -> None:
 def _method(storage: Any, name: str) -> Callable[..., Any] | None:
     method = getattr(storage, name, None)
     return method if callable(method) else None
-
-

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
 from sessionkit._drive import resolve, run_sync
-from sessionkit._lazy import LazySession
-from sessionkit._session import Session
+from sessionkit._life.lazy import LazySession
+from sessionkit._life.strict import Session
 
 S = TypeVar("S")
 

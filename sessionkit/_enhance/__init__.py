@@ -1,0 +1,1 @@
+"""Timeouts and migrations over any storage: what ``enhance_storage`` is made of."""

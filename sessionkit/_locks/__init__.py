@@ -1,0 +1,1 @@
+"""One session at a time holds a key: lock tables, and who holds what where."""
