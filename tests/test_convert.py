@@ -47,9 +47,9 @@ import typing_extensions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionkit._convert import DataConverter, converter_for, initial_for
+from sessionkit._convert.plain import MAX_DEPTH, check_plain, freeze_plain
+from sessionkit._convert.types import DataConverter, converter_for, initial_for
 from sessionkit._life.frozen import freeze
-from sessionkit._plain import MAX_DEPTH, check_plain, freeze_plain
 from sessionkit.codecs import JSONCodec
 from sessionkit.errors import SessionDecodeError, SessionEncodeError
 

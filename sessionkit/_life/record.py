@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+from sessionkit._convert.plain import check_plain, freeze_plain
 from sessionkit._drive import discard, is_awaitable, resolve
 from sessionkit._life.attach import MISSING, Attached, StandIn, seat_for
 from sessionkit._life.backend import Found
@@ -11,7 +12,6 @@ from sessionkit._life.frozen import freeze, freeze_loaded, thaw
 from sessionkit._life.late import notice_late_changes, remember
 from sessionkit._life.settings import Settings
 from sessionkit._locks.table import disown, own
-from sessionkit._plain import check_plain, freeze_plain
 from sessionkit._types import ANY, Expected, Revision
 from sessionkit.errors import (
     NoInitialDataError,

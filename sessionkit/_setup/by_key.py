@@ -113,7 +113,11 @@ async def move(
     """Store the data of one key under another instead; return whether there was any."""
     if old.key == new.key:
         return False
-    many: OpenMany[Any] = OpenMany(lambda *, blocking: settings, [old, new])
+
+    def same(*, blocking: bool) -> Settings:  # noqa: ARG001 (they are the right ones already)
+        return settings
+
+    many: OpenMany[Any] = OpenMany(same, [old, new])
     source, target = await many.begin()
     error: BaseException | None = None
     try:

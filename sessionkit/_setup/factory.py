@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any, Final, TypedDict, TypeVar, Unpack, cast, overload
 
 from sessionkit import keys
-from sessionkit._convert import converter_for, initial_for
+from sessionkit._convert.types import converter_for, initial_for
 from sessionkit._drive import resolve, run_sync
 from sessionkit._life.backend import Backend
 from sessionkit._life.settings import Conversion, KeyFunction, OnConflict, Settings

@@ -11,15 +11,15 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from sessionkit._life.frozen import copied
-from sessionkit._plain import SHORT, Misfit, check, check_digits, check_finite, named, shown
-from sessionkit._times import (
+from sessionkit._convert.plain import SHORT, Misfit, check, check_digits, check_finite, named, shown
+from sessionkit._convert.times import (
     datetime_text,
     duration_text,
     parse_datetime,
     parse_duration,
     time_text,
 )
+from sessionkit._life.frozen import copied
 
 Kept: TypeAlias = Mapping[int, Mapping[str, Any]] | None
 """Stored fields that no dataclass knows, by the ``id`` of the object they belong to."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from sessionkit._convert.plain import Misfit, check, shown
+from sessionkit._convert.scalars import ANYTHING, Found, Kept, Node, unexpected
 from sessionkit._life.frozen import copied
-from sessionkit._plain import Misfit, check, shown
-from sessionkit._scalars import ANYTHING, Found, Kept, Node, unexpected
 
 _LIST: Final[frozenset[type]] = frozenset({list})
 _DICT: Final[frozenset[type]] = frozenset({dict})

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeAlias
 
+from sessionkit._convert.plain import Misfit
+from sessionkit._convert.scalars import Found, Kept, Node, unexpected
 from sessionkit._life.frozen import copied
-from sessionkit._plain import Misfit
-from sessionkit._scalars import Found, Kept, Node, unexpected
 
 Path: TypeAlias = tuple[Any, ...]
 

@@ -24,8 +24,13 @@ from enum import Enum
 from types import UnionType
 from typing import Any, Final, Generic, Literal, TypeVar, Union, get_args, get_origin
 
-from sessionkit._annotations import bare, field_annotations, item_annotations, refuse_unmakeable
-from sessionkit._containers import (
+from sessionkit._convert.annotations import (
+    bare,
+    field_annotations,
+    item_annotations,
+    refuse_unmakeable,
+)
+from sessionkit._convert.containers import (
     TypedDictCodec,
     collection_node,
     dict_node,
@@ -33,9 +38,9 @@ from sessionkit._containers import (
     tuple_node,
     union_node,
 )
-from sessionkit._dataclasses import DataclassCodec, Residue, is_required
-from sessionkit._plain import TOO_DEEP, Misfit, encode_error
-from sessionkit._scalars import SCALARS, Found, Node, enum_node, literal_node
+from sessionkit._convert.dataclasses import DataclassCodec, Residue, is_required
+from sessionkit._convert.plain import TOO_DEEP, Misfit, encode_error
+from sessionkit._convert.scalars import SCALARS, Found, Node, enum_node, literal_node
 from sessionkit.errors import SessionDecodeError
 
 S = TypeVar("S")

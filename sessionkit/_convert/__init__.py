@@ -1,0 +1,1 @@
+"""Between Python types and the plain JSON values that storages keep."""
