@@ -15,7 +15,11 @@ from sessionkit._life.strict import Session
 from sessionkit._life.sync import SyncSession
 from sessionkit._life.together import begin_all, end_all
 from sessionkit._setup.claims import is_foreign
-from sessionkit.errors import SessionConflictError, SessionReentrancyError
+from sessionkit.errors import (
+    InvalidSessionKeyError,
+    SessionConflictError,
+    SessionReentrancyError,
+)
 from sessionkit.keys import parse
 
 S = TypeVar("S")
@@ -102,7 +106,7 @@ def _is_wanted(settings: Settings, full_key: str, chat: int | None, user: int | 
         return True
     try:
         parsed = parse(full_key.removeprefix(settings.prefix))
-    except ValueError:
+    except InvalidSessionKeyError:
         return False
     return chat in (None, parsed.chat) and user in (None, parsed.user)
 
