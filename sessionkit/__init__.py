@@ -1,7 +1,7 @@
 """Session data for chat bots that survives the update, the crash and the restart."""
 
 from sessionkit import keys
-from sessionkit._life.attach import LazySessionFlavor, SessionFlavor
+from sessionkit._life.attach import LazySessionFlavor, SessionFlavor, SessionProperty
 from sessionkit._life.conflict import merge_fields
 from sessionkit._life.lazy import LazySession
 from sessionkit._life.strict import Session
@@ -64,6 +64,7 @@ __all__ = [
     "SessionLock",
     "SessionLockTimeoutError",
     "SessionMigrationError",
+    "SessionProperty",
     "SessionReentrancyError",
     "SessionWriteError",
     "Sessions",
