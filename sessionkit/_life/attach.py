@@ -248,7 +248,7 @@ class SessionProperty:
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
-        self.slot = f"_sessionkit_{name}"
+        self.slot: str = f"_sessionkit_{name}"
 
     def __get__(self, ctx: Any, owner: type) -> Any:
         return self if ctx is None else self._session(ctx).shown()
