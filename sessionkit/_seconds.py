@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from datetime import timedelta
 
 
@@ -18,7 +18,7 @@ def seconds(name: str, span: timedelta | float) -> float:
     if isinstance(span, bool) or not isinstance(span, int | float):
         msg = f"{name} must be a timedelta or a number of seconds, not {span!r}"
         raise TypeError(msg)
-    if not (math.isfinite(span) and span > 0):
-        msg = f"{name} must be positive and finite, not {span!r}; for no timeout leave it out"
+    if not 0 < span <= sys.float_info.max:
+        msg = f"{name} must be positive and finite, not {span!r}; for no timeout give None"
         raise ValueError(msg)
     return float(span)

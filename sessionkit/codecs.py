@@ -40,7 +40,14 @@ class JSONCodec:
         try:
             return self._encode(value).encode()
         except UnicodeEncodeError:
-            return self._encode_ascii(value).encode()
+            return self._escaped(value)
+
+    def _escaped(self, value: Any) -> bytes:
+        text = self._encode_ascii(value)
+        if self._decode(text) != value:
+            msg = "it has two surrogates that would come back as one character"
+            raise ValueError(msg)
+        return text.encode()
 
     def decode(self, raw: bytes, /) -> Any:
         """Return the value of JSON text; raise ``ValueError`` if it is none."""

@@ -30,16 +30,17 @@ class Backend:
         blocking: For use on threads that run no event loop.
 
     Raises:
-        TypeError: A method is missing.
+        TypeError: A method is missing, or one of the two that go by revisions.
     """
 
     def __init__(self, storage: Any, *, blocking: bool = False) -> None:
         check_storage(storage)
+        _check_revisions(storage)
         self.storage = storage
         self.blocking = blocking
-        self.any_value = bool(getattr(storage, "any_value", False))
-        self.isolated = bool(getattr(storage, "isolated", False))
-        self._settles = bool(getattr(storage, "settles", False))
+        self.any_value = getattr(storage, "any_value", False) is True
+        self.isolated = getattr(storage, "isolated", False) is True
+        self._settles = getattr(storage, "settles", False) is True
         self._read: Callable[[str], Any] = storage.read
         self._write: Callable[[str, Any], Any] = storage.write
         self._delete: Callable[[str], Any] = storage.delete
@@ -151,6 +152,15 @@ def check_storage(storage: Any) -> None:
         msg = (
             f"{storage!r} is no storage: it has no method {', '.join(missing)}. "
             "A storage has read(key), write(key, value) and delete(key), sync or async"
+        )
+        raise TypeError(msg)
+
+
+def _check_revisions(storage: Any) -> None:
+    if _method(storage, "write_if") and not _method(storage, "read_with_revision"):
+        msg = (
+            f"{storage!r} has write_if(), and no read_with_revision() to get revisions from: "
+            "a storage has both or none"
         )
         raise TypeError(msg)
 

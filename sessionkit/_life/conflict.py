@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, TypeVar
 
+from sessionkit._convert.plain import shown
 from sessionkit._life.attach import MISSING
 from sessionkit._life.frozen import freeze
 from sessionkit.errors import SessionConflictError, SessionEncodeError
@@ -22,7 +24,7 @@ def merge_fields(base: S, theirs: S, mine: S) -> S:
     nested mappings and dataclasses are merged the same way.
 
     Returns:
-        The merged data, of the type of *mine*.
+        The merged data: a ``dict``, or a dataclass instance of the type of *mine*.
 
     Raises:
         SessionConflictError: Both sides changed one field, in different ways.
@@ -41,7 +43,7 @@ def _merge(base: Any, theirs: Any, mine: Any, path: str) -> Any:
     if dataclasses.is_dataclass(mine) and _kind(theirs) is _kind(mine):
         return _merge_dataclasses(base, theirs, mine, path)
     msg = (
-        f"session.data{path} was changed here to {mine!r} and elsewhere to {theirs!r}: "
+        f"session.data{path} was changed here to {_told(mine)} and elsewhere to {_told(theirs)}: "
         "give on_conflict=your_function(base, theirs, mine), or change it in sessions.update()"
     )
     raise SessionConflictError(msg)
@@ -58,17 +60,17 @@ def _merge_mappings(base: Any, theirs: Any, mine: Any, path: str) -> dict[Any, A
 
 
 def _merge_dataclasses(base: Any, theirs: Any, mine: Any, path: str) -> Any:
-    changes = {
-        field.name: _merge(
-            getattr(base, field.name, MISSING),
-            getattr(theirs, field.name),
-            getattr(mine, field.name),
-            f"{path}.{field.name}",
-        )
-        for field in dataclasses.fields(mine)
-        if field.init
-    }
-    return dataclasses.replace(mine, **changes)
+    merged = copy(mine)
+    for field in dataclasses.fields(mine):
+        was, other, own = (getattr(side, field.name, MISSING) for side in (base, theirs, mine))
+        value = _merge(was, other, own, f"{path}.{field.name}")
+        if value is not MISSING:
+            object.__setattr__(merged, field.name, value)  # frozen ones too
+    return merged
+
+
+def _told(value: Any) -> str:
+    return "nothing" if value is MISSING else shown(value)
 
 
 def _kind(value: object) -> object:

@@ -27,7 +27,10 @@ def remember(record: Record[Any]) -> None:
     kept = record._settings.kept
     if kept is None or record.key is None or record._data is None or record._data is MISSING:
         return
-    frozen = record._encoded(record._data, record._residue).frozen
+    try:
+        frozen = record._encoded(record._data, record._residue).frozen
+    except SessionEncodeError:  # of a handler that failed: its own error is the one to see
+        return
     kept[record.full_key] = Kept(record._data, record._residue, frozen)
 
 

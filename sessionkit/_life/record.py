@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from sessionkit._convert.plain import check_plain, freeze_plain
-from sessionkit._drive import discard, is_awaitable, resolve
+from sessionkit._drive import discard, is_awaitable, resolve, settle
 from sessionkit._life.attach import MISSING, Attached, StandIn, seat_for
 from sessionkit._life.backend import Found
 from sessionkit._life.frozen import freeze, freeze_loaded, thaw
 from sessionkit._life.late import notice_late_changes, remember
-from sessionkit._life.settings import Settings
+from sessionkit._life.settings import Merge, Settings
 from sessionkit._locks.table import disown, own
 from sessionkit._types import ANY, Expected, Revision
 from sessionkit.errors import (
@@ -54,6 +54,7 @@ class Loaded(NamedTuple):
 
 
 _NOTHING: Final = Loaded(MISSING, None, None)
+_GONE: Final = Loaded(None, None, None)
 
 
 class Record(Attached, Generic[S]):
@@ -164,11 +165,11 @@ class Record(Attached, Generic[S]):
 
     async def _end(self, error: BaseException | None = None) -> None:
         """Write what is to be written, and let go."""
-        if self._state == FRESH:
-            self._use()
-        self._data = self._look()
-        self._leave()
         try:
+            if self._state == FRESH:
+                self._use()
+            self._data = self._look()
+            self._leave()
             if self._is_to_be_saved(error):
                 if self._state == OPEN:
                     await self._save()
@@ -206,7 +207,10 @@ class Record(Attached, Generic[S]):
         try:
             if self._settings.lock is not None:
                 held, self._held_outside = self._held_outside, None
-                await resolve(self._settings.lock.release(self.full_key, held))
+                given_back = self._settings.lock.release(self.full_key, held)
+                if is_awaitable(given_back) and not self._settings.backend.blocking:
+                    given_back = settle(given_back)  # cut short, it would keep all others out
+                await resolve(given_back)
         finally:
             self._let_go()
 
@@ -220,8 +224,9 @@ class Record(Attached, Generic[S]):
 
     async def _load(self) -> None:
         found = await self._settings.backend.load(self.full_key)
+        loaded = self._begin_anew() if found.value is None else self._taken_over(found)
+        # All or nothing: on a failure, what was loaded before must not take the new revision
         self._stored, self._revision = found.value is not None, found.revision
-        loaded = self._taken_over(found) if self._stored else self._begin_anew()
         self._data, self._base, self._residue = loaded
         notice_late_changes(self)
 
@@ -244,7 +249,7 @@ class Record(Attached, Generic[S]):
             msg = "initial must return data, and it returned an awaitable: it cannot be async"
             raise TypeError(msg)
         if made is None:
-            return Loaded(None, None, None)
+            return _GONE
         change = self._encoded(made, None)
         self._check(change)
         data, residue = self._opened(thaw(change.frozen or b""))
@@ -363,16 +368,28 @@ class Record(Attached, Generic[S]):
                 "on_conflict=merge_fields merges, sessions.update() retries"
             )
             raise SessionConflictError(msg, key=self.full_key) from conflict
+        return await self._merge(on_conflict), self._revision
+
+    async def _merge(self, merge: Merge) -> Change:
+        """Merge what is stored now into the data, as if that had been loaded at first.
+
+        Another clash is merged on top of this one.
+        """
         found = await self._settings.backend.load(self.full_key)
         base = self._as_loaded().data if self._stored else None
-        theirs = None if found.value is None else self._taken_over(found).data
-        merged = await resolve(on_conflict(base, theirs, self._look()))
+        theirs = _GONE if found.value is None else self._taken_over(found)
+        try:
+            merged = await resolve(merge(base, theirs.data, self._look()))
+        except SessionConflictError as error:
+            error.key = error.key or self.full_key
+            raise
+        change = Change(None, None)
+        if merged is not None:
+            change = self._encoded(merged, theirs.residue)
+            self._check(change)
+        self._stored, self._revision = found.value is not None, found.revision
+        self._base, self._residue = theirs.frozen, theirs.residue
         self._show(merged)
-        return Change(None, None) if merged is None else self._merged(merged), found.revision
-
-    def _merged(self, data: Any) -> Change:
-        change = self._encoded(data, self._residue)
-        self._check(change)
         return change
 
     # Errors

@@ -58,6 +58,14 @@ class Settings:
     kept: dict[str, Kept] | None = None
     """In debug mode, the data of ended sessions: to notice changes that came too late."""
 
+    def __post_init__(self) -> None:
+        if callable(self.on_conflict) and not self.backend.has_revisions:
+            msg = (
+                f"on_conflict is of no use with {self.backend.storage!r}: without "
+                "read_with_revision() and write_if() a storage cannot notice conflicts"
+            )
+            raise ValueError(msg)
+
     async def key_of(self, ctx: Any) -> str | None:
         """Ask the key function; None if this context has no session.
 
@@ -67,13 +75,13 @@ class Settings:
         return await checked(self.get_key(ctx))
 
     def over(self, storage: Any) -> Settings:
-        """The same options over another storage."""
+        """The same options over another storage: it takes no more than the first one does."""
         backend = Backend(storage)
         return replace(
             self,
             backend=backend,
             locks=locks_of(storage),
-            any_value=backend.any_value,
+            any_value=self.any_value and backend.any_value,
             seated={},
             kept=None if self.kept is None else {},
         )
@@ -93,7 +101,7 @@ def check_key(key: object) -> str | None:
     if key is None:
         return None
     if isinstance(key, str) and key:
-        return str(key)
+        return str.__str__(key)  # an Enum would name its member
     if isinstance(key, int) and not isinstance(key, bool):
         return str(int(key))
     what = "empty" if key == "" else f"{key!r} ({type(key).__name__})"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sessionkit._drive import resolve
@@ -147,6 +148,7 @@ class Session(Record[S]):
     async def _move_into(self, target: Session[S], merge: Callable[[S, S], S] | None) -> None:
         mine = self._look()
         if mine is None or mine is MISSING or not (self._stored or self._change()):
+            await self._save()  # deleted, and not yet written
             return
         if target._stored:
             if merge is None:
@@ -155,16 +157,34 @@ class Session(Record[S]):
                     "merge=function(theirs, mine); nothing was changed"
                 )
                 raise SessionConflictError(msg, key=target.full_key)
-            mine = await resolve(merge(target._look(), mine))
-        target._residue = self._residue
-        target._show(mine)
+            target._show(await self._merged(merge, target))
+            target._residue = target._residue or self._residue
+        else:
+            target._show(mine)
+            target._residue = self._residue
         await target._save(force=True)
         self._show(None)
-        await self._save()
+        try:
+            await self._save()
+        except BaseException:  # the data is in both places now
+            self._show(mine)
+            raise
+
+    async def _merged(self, merge: Callable[[S, S], S], target: Session[S]) -> S:
+        merged = await resolve(merge(target._look(), self._look()))
+        if merged is None:
+            msg = "the merge function given to move() returned None: forgot return?"
+            raise TypeError(msg)
+        return merged
 
     async def _become(self, target: Session[S]) -> None:
         """Take over key, lock and data of *target*, which is at hand nowhere else."""
-        await self._release()
+        try:
+            await self._release()
+        finally:
+            self._take_over(target)
+
+    def _take_over(self, target: Session[S]) -> None:
         disown(target)
         self.key = target.key
         self._base, self._residue = target._base, target._residue
@@ -180,7 +200,13 @@ class Session(Record[S]):
         """Save and let go of the key for a slow call; lock and reload after it.
 
         Other updates of this chat get through meanwhile.  The data cannot be
-        touched inside: take what you need before, and look again after.
+        touched inside: take what you need before, and look again after, for it
+        is another object then.  Whatever ends the pause, the key is waited for
+        once more; a cancelled handler waits, too.
+
+        Raises:
+            SessionClosedError: ``ctx.session`` was assigned to inside.
+            SessionLockTimeoutError: The key cannot be had again; the data stays out of reach.
         """
         self._use()
         return self._pause()
@@ -193,10 +219,20 @@ class Session(Record[S]):
         await self._release()
         try:
             yield
+            self._refuse_changes()
         except Exception:  # a handler may catch it, and go on with the data
             await self._resume()
             raise
+        except CancelledError:  # asyncio.timeout() may catch that one
+            with suppress(Exception):
+                await self._resume()
+            raise
         await self._resume()
+
+    def _refuse_changes(self) -> None:
+        """Raise if a plain attribute was assigned to while nobody could notice."""
+        if self._look() is not MISSING:
+            raise self._unusable()
 
     async def _resume(self) -> None:
         await self._acquire()

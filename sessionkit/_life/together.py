@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from sessionkit._life.record import CLOSED, KEYLESS, OPEN, Change
@@ -48,7 +48,12 @@ async def end_all(
         for session in sessions:
             session._state = CLOSED
         await _release_all(sessions)
-    _report(failures, [names[sessions.index(session)] for session, _ in changes])
+    done = [
+        (names[sessions.index(session)], failure)
+        for (session, change), failure in zip(changes, failures, strict=True)
+        if change or failure
+    ]
+    _report(dict(done))
 
 
 def _changes(
@@ -90,11 +95,11 @@ def raise_first(failures: Sequence[BaseException | None]) -> None:
             raise failure
 
 
-def _report(failures: Sequence[BaseException | None], names: Sequence[str]) -> None:
-    failed = {name: error for name, error in zip(names, failures, strict=True) if error}
+def _report(outcomes: Mapping[str, BaseException | None]) -> None:
+    failed = {name: error for name, error in outcomes.items() if error}
     if not failed:
         return
-    written = tuple(name for name in names if name not in failed)
+    written = tuple(name for name in outcomes if name not in failed)
     first = next(iter(failed.values()))
     if not written or not isinstance(first, Exception):
         raise first

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
 
@@ -53,12 +53,8 @@ async def update(settings: Settings, target: Target, change: Callable[[S], S | A
         await session._begin()
         try:
             data = await _changed(session, change)
-            await session._save()
-        except SessionConflictError:
-            if attempt == _UPDATE_TRIES:
-                raise
-        else:
-            return data
+            if await _is_saved(session, last=attempt == _UPDATE_TRIES):
+                return data
         finally:
             session.fail()  # what is to be written has been
             await session._end()
@@ -74,6 +70,16 @@ async def _changed(session: Session[Any], change: Callable[[S], S | Awaitable[S]
     return data
 
 
+async def _is_saved(session: Session[Any], *, last: bool) -> bool:
+    try:
+        await session._save()
+    except SessionConflictError:
+        if last:
+            raise
+        return False
+    return True
+
+
 async def delete(settings: Settings, target: Target) -> None:
     """Delete what is stored, whatever it is, under the lock."""
     session = await session_for(settings, target)
@@ -82,7 +88,7 @@ async def delete(settings: Settings, target: Target) -> None:
     await session._end()
 
 
-async def keys(settings: Settings, chat: int | None, user: int | None) -> AsyncIterator[str]:
+async def keys(settings: Settings, chat: int | None, user: int | None) -> AsyncGenerator[str, None]:
     """Yield the keys of what is stored, without prefix."""
     async for full_key in settings.backend.listing("iter_keys", settings.prefix):
         if _is_wanted(settings, full_key, chat, user):
@@ -91,7 +97,7 @@ async def keys(settings: Settings, chat: int | None, user: int | None) -> AsyncI
 
 async def items(
     settings: Settings, chat: int | None, user: int | None
-) -> AsyncIterator[tuple[str, Any]]:
+) -> AsyncGenerator[tuple[str, Any], None]:
     """Yield keys, without prefix, and data."""
     async for full_key, value in settings.backend.listing("iter_items", settings.prefix):
         if _is_wanted(settings, full_key, chat, user):
@@ -123,15 +129,13 @@ async def move(
 
     many: OpenMany[Any] = OpenMany(same, [old, new])
     source, target = await many.begin()
-    error: BaseException | None = None
     try:
         moved = not source.is_new
         await source._move_into(target, merge)
-    except BaseException as failure:
-        error = failure
-        raise
     finally:
-        await many.close(error)
+        source.fail()  # what is to be written has been
+        target.fail()
+        await many.close()
     return moved
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sessionkit._life.settings import Settings
 from sessionkit._locks.table import KeyLocks
 
-_claims: WeakKeyDictionary[KeyLocks, WeakValueDictionary[str, Settings]] = WeakKeyDictionary()
+_claims: WeakKeyDictionary[KeyLocks, WeakSet[Settings]] = WeakKeyDictionary()
 
 
 def claim(settings: Settings) -> None:
@@ -17,24 +17,24 @@ def claim(settings: Settings) -> None:
         ValueError: Sessions with another key function have it; in a private
             chat, user and chat are one number, and would overwrite each other.
     """
-    claims = _claims.setdefault(settings.locks, WeakValueDictionary())
-    other = claims.get(settings.prefix)
-    if other is not None and other.get_key != settings.get_key:
-        msg = (
-            f"two key functions on one storage need two prefixes: {_name(other)} and "
-            f"{_name(settings)} both have prefix={settings.prefix!r}, so that user 5 and "
-            "chat 5 would share a session. Give one of them prefix='user-', say"
-        )
-        raise ValueError(msg)
-    claims[settings.prefix] = settings
+    claims = _claims.setdefault(settings.locks, WeakSet())
+    for other in list(claims):
+        if other.prefix == settings.prefix and other.get_key != settings.get_key:
+            msg = (
+                f"two key functions on one storage need two prefixes: {_name(other)} and "
+                f"{_name(settings)} both have prefix={settings.prefix!r}, so that user 5 and "
+                "chat 5 would share a session. Give one of them prefix='user-', say"
+            )
+            raise ValueError(msg)
+    claims.add(settings)
 
 
 def is_foreign(settings: Settings, full_key: str) -> bool:
     """Whether a key with this prefix belongs to other sessions, of a longer prefix."""
     own = settings.prefix
     return any(
-        len(prefix) > len(own) and full_key.startswith(prefix)
-        for prefix in list(_claims.get(settings.locks, ()))
+        len(other.prefix) > len(own) and full_key.startswith(other.prefix)
+        for other in list(_claims.get(settings.locks, ()))
     )
 
 

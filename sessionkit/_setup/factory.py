@@ -19,6 +19,7 @@ from sessionkit._seconds import seconds
 from sessionkit._setup.sessions import AnySessions, LazySessions, Sessions
 from sessionkit._setup.urls import storage_from_url
 from sessionkit._types import Converter, SessionLock, Storage
+from sessionkit.errors import SessionDecodeError, SessionEncodeError, SessionError
 from sessionkit.storages.memory import MemorySessionStorage
 
 
@@ -157,18 +158,15 @@ def _made(
     storage: Any = None,
     **options: Any,
 ) -> M:
-    owned = storage_from_url(storage) if isinstance(storage, str) else None
+    checked = {**_made_of(data_type, initial, converter), **_told(**_known(options))}
+    if not isinstance(storage, str):
+        return kind(Settings(**_kept_in(storage), **checked))
+    owned = storage_from_url(storage)
     try:
-        sessions = kind(
-            Settings(
-                **_kept_in(owned or storage),
-                **_made_of(data_type, initial, converter),
-                **_told(**_known(options)),
-            )
-        )
+        sessions = kind(Settings(**_kept_in(owned), **checked))
     except BaseException:
-        if owned is not None:
-            run_sync(resolve(owned.close()))
+        view = getattr(owned, "sync", owned)  # a loop cannot be waited for here
+        run_sync(resolve(view.close()))
         raise
     sessions._owned = owned
     return sessions
@@ -217,7 +215,19 @@ def _checked_initial(initial: Any) -> Callable[[], Any] | None:
     if inspect.iscoroutinefunction(initial):
         msg = "initial cannot be async: it makes data, it does not fetch it"
         raise TypeError(msg)
+    _require(_accepts(initial), f"initial is called without arguments, and {initial!r} needs some")
     return cast("Callable[[], Any]", initial)
+
+
+def _accepts(function: Any, *args: object) -> bool:
+    """Whether *function* can be called so; True as well if it does not say."""
+    try:
+        inspect.signature(function).bind(*args)
+    except TypeError:
+        return False
+    except ValueError:  # a class of C, without signature
+        return True
+    return True
 
 
 def _conversion(data_type: Any, converter: Any) -> Conversion | None:
@@ -236,10 +246,22 @@ class _WithoutResidue:
         self._converter = converter
 
     def open(self, plain: Any, /) -> tuple[Any, None]:
-        return self._converter.decode(plain), None
+        try:
+            return self._converter.decode(plain), None
+        except SessionError:
+            raise
+        except Exception as error:
+            msg = f"what is stored cannot be decoded: {error}. It was left where it is."
+            raise SessionDecodeError(msg) from error
 
     def close(self, data: Any, _: None, /) -> Any:
-        return self._converter.encode(data)
+        try:
+            return self._converter.encode(data)
+        except SessionError:
+            raise
+        except Exception as error:
+            msg = f"session.data cannot be encoded: {error}. The stored value was kept."
+            raise SessionEncodeError(msg) from error
 
 
 def _told(
@@ -257,7 +279,7 @@ def _told(
     _require(isinstance(prefix, str), f"prefix must be a str, not {prefix!r}")
     _require(isinstance(attribute, str) and attribute.isidentifier(), "attribute must be a name")
     _require(
-        isinstance(lock, bool) or (hasattr(lock, "acquire") and hasattr(lock, "release")),
+        isinstance(lock, bool) or _is_lock(lock),
         "lock must be True, False, or an object with acquire(key) and release(key, held)",
     )
     _require(
@@ -276,6 +298,13 @@ def _told(
         "seated": {},
         "kept": {} if debug else None,
     }
+
+
+def _is_lock(lock: Any) -> bool:
+    acquire, release = (getattr(lock, name, None) for name in ("acquire", "release"))
+    if not (callable(acquire) and callable(release)) or inspect.isclass(lock):
+        return False
+    return _accepts(acquire, "key") and _accepts(release, "key", None)
 
 
 def _error_types(save_on_error: Any) -> tuple[type[BaseException], ...]:

@@ -40,8 +40,20 @@ def storage_from_url(url: str) -> Any:
     if not colon:
         msg = f"{url!r} is no storage URL: write 'sqlite:///{url}' or 'file:{url}'"
         raise ValueError(msg)
+    scheme = scheme.lower()
     opener = _OPENERS.get(scheme)
-    return opener(rest) if opener else _from_adapters(scheme, url)
+    return opener(_without_options(rest)) if opener else _from_adapters(scheme, url)
+
+
+def _without_options(rest: str) -> str:
+    path, mark, options = rest.partition("?")
+    if mark:
+        msg = (
+            f"there are no options to give after '?', and there is {options!r}: make the storage "
+            "yourself, as in SQLiteSessionStorage(path, table=...); in a path, '?' is %3F"
+        )
+        raise ValueError(msg)
+    return path
 
 
 def _memory(rest: str) -> MemorySessionStorage:
@@ -78,7 +90,7 @@ _OPENERS: Final[dict[str, Callable[[str], Any]]] = {
 def _from_adapters(scheme: str, url: str) -> Any:
     for entry in entry_points(group=ENTRY_POINTS, name=scheme):
         return entry.load()(url)
-    extra = _EXTRAS.get(scheme)
+    extra = _EXTRAS.get(scheme.partition("+")[0])
     known = ", ".join(f"{name}:" for name in _OPENERS)
     hint = (
         f"it comes with the extra {extra!r}: pip install '.[{extra}]' in the checkout"
