@@ -1,0 +1,197 @@
+"""Jobs for another thread, and how a task or a thread waits for them.
+
+A write is *claimed* once: by the worker, which then runs it, or by its waiter,
+who thereby withdraws it.  So nothing happens after the waiting has ended,
+whichever way it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import sqlite3
+
+R = TypeVar("R")
+
+
+class Kind(Enum):
+    """What a job needs, and when it has its turn."""
+
+    READ = 1
+    WRITE = 2
+    END = 3
+
+
+class Job(ABC, Generic[R]):
+    """Something to do with a cursor, and somebody who waits for it.
+
+    Args:
+        kind: Whether it reads, writes, or ends the worker.
+        work: What to do.
+        args: What *work* gets besides the cursor.
+        loop: The event loop of the waiter; None for a thread.
+    """
+
+    __slots__ = (
+        "_claimed",
+        "args",
+        "deadline",
+        "error",
+        "kind",
+        "loop",
+        "result",
+        "settled",
+        "work",
+    )
+
+    result: R
+
+    def __init__(
+        self,
+        kind: Kind,
+        work: Callable[..., R],
+        args: tuple[Any, ...],
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.kind = kind
+        self.work = work
+        self.args = args
+        self.loop = loop
+        self.deadline: float | None = None
+        self.error: Exception | None = None
+        self.settled = False
+        self._claimed = threading.Lock()
+
+    def claim(self) -> bool:
+        """Return whether the caller is the first to ask."""
+        return self._claimed.acquire(blocking=False)
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether a job that the worker has not claimed needs no running any more."""
+        return self._claimed.locked()
+
+    def withdraw(self) -> bool:
+        """Return whether there is nothing left to wait for: it will have no effect."""
+        return self.claim() or self.kind is Kind.READ
+
+    def run(self, cursor: sqlite3.Cursor | None) -> None:
+        """Do the work, and keep what comes of it."""
+        self.error = None
+        try:
+            self.result = self.work(cursor, *self.args)
+        except Exception as error:  # noqa: BLE001 (raised where somebody waits for it)
+            self.error = error
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Tell the waiter that the outcome is there."""
+
+    def conclude(self) -> R:
+        """Return the result, or raise what stands in its place."""
+        if self.error is None:
+            return self.result
+        try:
+            raise self.error
+        finally:
+            self.error = None  # else error, traceback and job would hold each other
+
+
+class TaskJob(Job[R]):
+    """A job that a task waits for."""
+
+    __slots__ = ("_future", "_own_loop")
+
+    def __init__(self, kind: Kind, work: Callable[..., R], args: tuple[Any, ...]) -> None:
+        self._own_loop = asyncio.get_running_loop()
+        self._future = self._own_loop.create_future()
+        super().__init__(kind, work, args, self._own_loop)
+
+    async def outcome(self, submit: Callable[[Job[R]], None]) -> R:
+        """Submit, and wait.
+
+        A cancellation withdraws the job, or is raised once the job is through.
+        """
+        submit(self)
+        try:
+            await self._future
+        except asyncio.CancelledError:
+            if not self.withdraw():
+                await self._wait_whatever_comes()
+            raise
+        except GeneratorExit:
+            self.withdraw()
+            raise
+        return self.conclude()
+
+    async def _wait_whatever_comes(self) -> None:
+        while not self.settled:
+            self._future = self._own_loop.create_future()
+            with suppress(asyncio.CancelledError):
+                await self._future
+
+    def wake(self) -> None:
+        """Resume the task; to be called in its loop."""
+        self.settled = True
+        if not self._future.done():
+            self._future.set_result(None)
+
+
+class ThreadJob(Job[R]):
+    """A job that a thread waits for."""
+
+    __slots__ = ("_there",)
+
+    def __init__(self, kind: Kind, work: Callable[..., R], args: tuple[Any, ...]) -> None:
+        super().__init__(kind, work, args, None)
+        self._there = threading.Lock()
+        self._there.acquire()
+
+    def outcome(self, submit: Callable[[Job[R]], None]) -> R:
+        """Submit, and block.
+
+        Ctrl-C withdraws the job, or is raised once the job is through.
+        """
+        try:
+            submit(self)
+            self._there.acquire()
+        except KeyboardInterrupt:
+            if not self.withdraw():
+                self._wait_whatever_comes()
+            raise
+        return self.conclude()
+
+    def _wait_whatever_comes(self) -> None:
+        while not self.settled:
+            with suppress(KeyboardInterrupt):
+                self._there.acquire()
+
+    def wake(self) -> None:
+        """Let the thread go on; may be called anywhere."""
+        self.settled = True
+        self._there.release()
+
+
+def settle(jobs: Iterable[Job[Any]]) -> None:
+    """Wake all who wait for *jobs*: each event loop is disturbed once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Job[Any]]] = {}
+    for job in jobs:
+        if job.loop is None:
+            job.wake()
+        else:
+            by_loop.setdefault(job.loop, []).append(job)
+    for loop, waiting in by_loop.items():
+        with suppress(RuntimeError):  # that loop was closed, nobody waits in it any more
+            loop.call_soon_threadsafe(_wake, waiting)
+
+
+def _wake(jobs: list[Job[Any]]) -> None:
+    for job in jobs:
+        job.wake()

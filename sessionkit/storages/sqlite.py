@@ -1,0 +1,216 @@
+"""Sessions in an SQLite file: durable, quick, and open to several processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from weakref import finalize
+
+from sessionkit._drive import run_sync
+from sessionkit._seconds import seconds
+from sessionkit._types import Clock, Expected, Revision
+from sessionkit.codecs import Codec, JSONCodec
+from sessionkit.storages._sqlite_file import MEMORY, SQLiteFile, check_table, resolve
+from sessionkit.storages._sqlite_operations import Lifetime, Operations
+from sessionkit.storages._sqlite_table import Table
+from sessionkit.storages._sqlite_worker import Worker
+
+if TYPE_CHECKING:
+    import os
+    from datetime import timedelta
+
+R = TypeVar("R")
+
+
+class SQLiteSessionStorage(Operations):
+    """Keep sessions in a table of an SQLite file.
+
+    A write that has returned survives the crash of the program and, if
+    *durable*, of the machine.  Writes that are under way at the same time share
+    one commit.  A write that failed or was cancelled never happens later.
+    Usable from any number of tasks, event loops and threads, and from several
+    processes on the machine; from a forked one if it was not used before.
+
+    The constructor opens the file and makes the table; the thread that works on
+    it begins with the first use.  Other tables in the file are left alone.
+
+    Args:
+        path: The file; made if missing.  ``":memory:"`` keeps all in the memory
+            of this object.
+        table: The name of the table; several storages can share a file.
+        codec: Turns values into bytes; JSON text by default.
+        ttl: How long a value lives after its last write; None for ever.
+        clock: The time, in seconds since the epoch.
+        durable: False lets a commit return before the disk has it: quicker, and
+            the last moments may be lost with the machine, not with the program.
+        busy_timeout: How long to wait while another program has the file locked.
+
+    Raises:
+        SessionError: The file cannot be used: no database, read-only, locked,
+            damaged, no such directory, a table of somebody else.
+        NewerVersionError: A newer sessionkit made the table.
+        TypeError: *path*, *ttl* or *busy_timeout* is of a wrong type.
+        ValueError: *path* is empty, *table* no identifier, or *ttl* or
+            *busy_timeout* not positive and finite.
+    """
+
+    isolated: Final = True
+    settles: Final = True
+    supports_expiry: Literal[True] = True
+
+    identity: Hashable
+    """Equal for storages on the same data."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        table: str = "sessions",
+        codec: Codec | None = None,
+        ttl: timedelta | float | None = None,
+        clock: Clock = time.time,
+        durable: bool = True,
+        busy_timeout: timedelta | float = 30,
+    ) -> None:
+        ttl = None if ttl is None else seconds("ttl", ttl)
+        patience = seconds("busy_timeout", busy_timeout)
+        file = SQLiteFile(resolve(path), check_table(table), durable, patience)
+        file.check()
+        worker = Worker(file)
+        rows = Table(file.table, f"in the table {file.table!r} of {file}")
+        codec = JSONCodec() if codec is None else codec
+        lifetime = Lifetime(ttl, clock)
+        super().__init__(worker.run, rows, codec, lifetime)
+        self._blocking = Operations(worker.block, rows, codec, lifetime)
+        self._file = file
+        self._worker = worker
+        self.identity = ("sqlite", object() if file.path == MEMORY else file.path, file.table)
+        finalize(rows, worker.abandon)  # views and unfinished calls hold the rows as well
+
+    def __repr__(self) -> str:
+        return f"<SQLiteSessionStorage {self._file.path!r}, table {self._file.table!r}>"
+
+    @property
+    def sync(self) -> BlockingSQLiteSessionStorage:
+        """The same storage for threads: every method blocks."""
+        return BlockingSQLiteSessionStorage(self, self._blocking, self._worker)
+
+    async def close(self) -> None:
+        """Finish what is queued and close the file; a no-op the second time.
+
+        Any later use raises ``SessionClosedError``.
+        """
+        await self._worker.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.sync.close()
+
+
+class BlockingSQLiteSessionStorage:
+    """An ``SQLiteSessionStorage`` whose methods block; its ``sync`` gives one.
+
+    Usable from any thread; on one that runs an event loop, it blocks the loop.
+    """
+
+    isolated: Final = True
+    settles: Final = True
+    supports_expiry: Literal[True] = True
+
+    identity: Hashable
+    """Equal for storages on the same data."""
+
+    def __init__(
+        self, storage: SQLiteSessionStorage, operations: Operations, worker: Worker
+    ) -> None:
+        self._name = f"{storage!r}.sync"
+        self._do = operations
+        self._worker = worker
+        self.identity = storage.identity
+
+    def __repr__(self) -> str:
+        return self._name
+
+    @property
+    def sync(self) -> Self:
+        """This view itself."""
+        return self
+
+    def read(self, key: str, /) -> Any:
+        """Return the value, None if missing or expired."""
+        return run_sync(self._do.read(key))
+
+    def read_with_revision(self, key: str, /) -> tuple[Any, Revision | None]:
+        """Return value and revision; an expired value is None and has a revision."""
+        return run_sync(self._do.read_with_revision(key))
+
+    def read_many(self, keys: Sequence[str], /) -> dict[str, Any]:
+        """Return what is stored under *keys*, read in one go; missing ones are left out."""
+        return run_sync(self._do.read_many(keys))
+
+    def has(self, key: str, /) -> bool:
+        """Return whether *key* is stored and not expired; does not read the value."""
+        return run_sync(self._do.has(key))
+
+    def write(self, key: str, value: Any, /) -> None:
+        """Store *value*, whatever was there; its timeout begins anew."""
+        run_sync(self._do.write(key, value))
+
+    def write_many(self, values: Mapping[str, Any], /) -> None:
+        """Store all of *values* in one transaction, or none of them."""
+        run_sync(self._do.write_many(values))
+
+    def write_if(
+        self, key: str, value: Any, expected: Expected, /, *, expires: float | None = None
+    ) -> Revision | None:
+        """Store or (None) delete, if what is stored is *expected*; as in the storage."""
+        return run_sync(self._do.write_if(key, value, expected, expires=expires))
+
+    def delete(self, key: str, /) -> None:
+        """Remove *key*; a no-op if nothing is stored under it."""
+        run_sync(self._do.delete(key))
+
+    def touch(self, key: str, /) -> bool:
+        """Let the timeout of *key*, if it has one, begin anew; False if it is missing."""
+        return run_sync(self._do.touch(key))
+
+    def purge_expired(self) -> int:
+        """Remove what has expired, in small transactions; return how many values."""
+        return run_sync(self._do.purge_expired())
+
+    def iter_keys(self, prefix: str = "", /) -> Iterator[str]:
+        """Yield each key that begins with *prefix*, in no particular order."""
+        return _blocking(self._do.iter_keys(prefix))
+
+    def iter_items(self, prefix: str = "", /) -> Iterator[tuple[str, Any]]:
+        """Yield pairs of key and value, otherwise as ``iter_keys``."""
+        return _blocking(self._do.iter_items(prefix))
+
+    def close(self) -> None:
+        """Finish what is queued and close the file; a no-op the second time."""
+        run_sync(self._worker.close_blocking())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _blocking(items: AsyncIterator[R]) -> Iterator[R]:
+    async def step() -> tuple[R] | None:
+        async for item in items:
+            return (item,)
+        return None
+
+    while (found := run_sync(step())) is not None:
+        yield found[0]
