@@ -45,9 +45,9 @@ from sessionkit._seconds import seconds
 from sessionkit._types import ANY, Clock, Expected, Revision
 from sessionkit.codecs import Codec, JSONCodec
 from sessionkit.errors import InvalidSessionKeyError
-from sessionkit.storages._file_engine import FileEngine
-from sessionkit.storages._file_folder import Folder
-from sessionkit.storages._file_threads import DiskThreads
+from sessionkit.storages._file.engine import FileEngine
+from sessionkit.storages._file.folder import Folder
+from sessionkit.storages._file.threads import DiskThreads
 
 if TYPE_CHECKING:
     import os

@@ -11,10 +11,10 @@ from sessionkit._drive import run_sync
 from sessionkit._seconds import seconds
 from sessionkit._types import Clock, Expected, Revision
 from sessionkit.codecs import Codec, JSONCodec
-from sessionkit.storages._sqlite_file import MEMORY, SQLiteFile, check_table, resolve
-from sessionkit.storages._sqlite_operations import Lifetime, Operations
-from sessionkit.storages._sqlite_table import Table
-from sessionkit.storages._sqlite_worker import Worker
+from sessionkit.storages._sqlite.file import MEMORY, SQLiteFile, check_table, resolve
+from sessionkit.storages._sqlite.operations import Lifetime, Operations
+from sessionkit.storages._sqlite.table import Table
+from sessionkit.storages._sqlite.worker import Worker
 
 if TYPE_CHECKING:
     import os

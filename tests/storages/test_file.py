@@ -36,7 +36,7 @@ from sessionkit.errors import (
     SessionEncodeError,
     SessionError,
 )
-from sessionkit.storages._file_locks import STRIPES, locked, renew_thread_locks
+from sessionkit.storages._file.locks import STRIPES, locked, renew_thread_locks
 from sessionkit.storages.file import FileSessionStorage, SyncFileSessionStorage
 
 LONG = "long" * 250

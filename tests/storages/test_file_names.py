@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionkit.storages._file_names import Place, grammy_place_of, key_at, place_of
+from sessionkit.storages._file.names import Place, grammy_place_of, key_at, place_of
 from sessionkit.storages.file import FileSessionStorage
 
 CONFUSABLE = [

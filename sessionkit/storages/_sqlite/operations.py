@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 from sessionkit._types import Clock, Expected, Revision
 from sessionkit.codecs import Codec, decode_value, encode_value
 from sessionkit.errors import SessionConflictError, SessionEncodeError
-from sessionkit.storages._sqlite_jobs import Kind
-from sessionkit.storages._sqlite_table import (
+from sessionkit.storages._sqlite.jobs import Kind
+from sessionkit.storages._sqlite.table import (
     Entry,
     Row,
     Scan,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sessionkit.errors import SessionDecodeError, SessionError
-from sessionkit.storages._file_disk import make_folder, names, read, remove, replace, write_new
-from sessionkit.storages._file_locks import STRIPES, locked
-from sessionkit.storages._file_names import (
+from sessionkit.storages._file.disk import make_folder, names, read, remove, replace, write_new
+from sessionkit.storages._file.locks import STRIPES, locked
+from sessionkit.storages._file.names import (
     ESCAPED,
     Place,
     grammy_place_of,

@@ -12,7 +12,7 @@ from sessionkit.errors import SessionConflictError, SessionDecodeError, SessionE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sessionkit.storages._file_folder import Folder
+    from sessionkit.storages._file.folder import Folder
 
 # What grammY's enhancer stores, and by the third field known as ours.
 _DATA: Final = "__d"

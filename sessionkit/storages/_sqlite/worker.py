@@ -13,8 +13,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 from sessionkit.errors import SessionClosedError, SessionError
-from sessionkit.storages._sqlite_file import SQLiteFile, is_busy
-from sessionkit.storages._sqlite_jobs import Job, Kind, TaskJob, ThreadJob, settle
+from sessionkit.storages._sqlite.file import SQLiteFile, is_busy
+from sessionkit.storages._sqlite.jobs import Job, Kind, TaskJob, ThreadJob, settle
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")

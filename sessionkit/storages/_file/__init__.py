@@ -1,0 +1,1 @@
+"""What ``FileSessionStorage`` is made of."""

@@ -1,0 +1,1 @@
+"""What ``SQLiteSessionStorage`` is made of."""
