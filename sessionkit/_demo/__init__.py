@@ -1,0 +1,1 @@
+"""``python -m sessionkit demo``: ``pizza`` is the bot, ``terminal`` lets people talk to it."""
