@@ -1,8 +1,9 @@
 """Session data for chat bots that survives the update, the crash and the restart."""
 
 from sessionkit import keys
-from sessionkit._life.attach import LazySessionFlavor, SessionFlavor, SessionProperty
+from sessionkit._life.attach import SessionProperty
 from sessionkit._life.conflict import merge_fields
+from sessionkit._life.flavors import LazySessionFlavor, SessionFlavor
 from sessionkit._life.lazy import LazySession
 from sessionkit._life.strict import Session
 from sessionkit._life.sync import SyncLazySession, SyncSession

@@ -11,17 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Final, NoReturn, Protocol
 from weakref import WeakSet
 
 from sessionkit.errors import SessionClosedError, SessionError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from sessionkit._life.lazy import LazyData
-
-S = TypeVar("S")
 
 
 class _Missing(Enum):
@@ -180,7 +173,7 @@ class Attached:
     def _take(self, seat: Seat, seating: Seating, first: Any) -> None:
         ctx, attribute = self._ctx, seating.attribute
         before = seat.look(ctx)
-        if before is not MISSING and is_taken(ctx, seating, before):
+        if before is not MISSING and is_taken(ctx, seating):
             msg = (
                 f"{attribute!r} of this {type(ctx).__name__} shows another session already: "
                 "give one of them attribute='another_name'"
@@ -191,13 +184,9 @@ class Attached:
             return
         try:
             seat.put(ctx, first)
-        except (AttributeError, TypeError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise cannot_attach(_class_of(ctx), attribute) from error
         self._seat, self._before = seat, before
-
-    def _shows_for(self, seating: Seating) -> bool:  # noqa: ARG002 (only lazy sessions may)
-        """Whether this is an open session of these ``Sessions``, shown without being registered."""
-        return False
 
     def _detach(self, seated: dict[int, Any]) -> None:
         """Put back what was on the context before."""
@@ -218,45 +207,40 @@ def register(seating: Seating) -> None:
 
 def open_on(ctx: Any, seating: Seating) -> Any:
     """The session of these ``Sessions`` that is open on *ctx*, None if there is none."""
-    found = seating.seated.get(id(ctx))
-    if found is not None or ctx is None:
-        return found
-    # A lazy session that nobody touched is not in the registry, it only shows
-    own: dict[str, Any] = getattr(ctx, "__dict__", {})
-    shown = own.get(seating.attribute)
-    if isinstance(shown, Attached) and shown._shows_for(seating):
-        return shown
-    return None
+    return seating.seated.get(id(ctx))
 
 
-def is_taken(ctx: Any, seating: Seating, shown: Any) -> bool:
+def is_taken(ctx: Any, seating: Seating) -> bool:
     """Whether sessions of another ``Sessions`` are open on this attribute of *ctx*."""
     return any(
         other.attribute == seating.attribute
         and other.seated is not seating.seated
-        and (id(ctx) in other.seated or (isinstance(shown, Attached) and shown._shows_for(other)))
-        for other in _seatings
+        and id(ctx) in other.seated
+        for other in list(_seatings)
     )
 
 
-class SessionProperty:
+class SessionProperty(property):
     """A property of a context class that shows the session open on a context.
 
     For authors of adapters: name it as the ``attribute=`` of the ``Sessions``.
     It stays with a context that outlives its session, so as to say so.
+    A ``property``, because pydantic's models let nothing else be assigned to.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
         self.slot: str = f"_sessionkit_{name}"
 
-    def __get__(self, ctx: Any, owner: type) -> Any:
+    def __get__(self, ctx: Any, owner: type | None = None, /) -> Any:
         return self if ctx is None else self._session(ctx).shown()
 
-    def __set__(self, ctx: Any, value: Any) -> None:
+    def __set__(self, ctx: Any, value: Any, /) -> None:
         self._session(ctx).assigned(value)
 
-    def __delete__(self, ctx: Any) -> None:
+    def __delete__(self, ctx: Any, /) -> None:
         self._session(ctx).assigned(None)
 
     def _session(self, ctx: Any) -> Seated:
@@ -268,52 +252,6 @@ class SessionProperty:
             )
             raise SessionClosedError(msg)
         return session
-
-
-class SessionFlavor(Generic[S]):
-    """Mixin for a context class: a typed ``session``, the data of a strict session.
-
-    Assigning replaces the data, None (or ``del``) deletes it.  Reading raises
-    ``NoSessionKeyError``, ``NoInitialDataError`` or ``SessionClosedError``.
-    """
-
-    if TYPE_CHECKING:
-
-        @property
-        def session(self) -> S:
-            """The data of the session that is open on this context."""
-            ...
-
-        @session.setter
-        def session(self, value: S | None) -> None: ...
-
-        @session.deleter
-        def session(self) -> None: ...
-    else:
-        session = SessionProperty()
-
-
-class LazySessionFlavor(Generic[S]):
-    """Mixin for a context class: ``await ctx.session`` gives a lazy session's data.
-
-    Always awaitable, as often as you like.  Assigning takes data, or an
-    awaitable of data that is awaited at the end; None deletes.
-    """
-
-    if TYPE_CHECKING:
-
-        @property
-        def session(self) -> LazyData[S]:
-            """The data of the session that is open on this context, to be awaited."""
-            ...
-
-        @session.setter
-        def session(self, value: S | Awaitable[S] | None) -> None: ...
-
-        @session.deleter
-        def session(self) -> None: ...
-    else:
-        session = SessionProperty()
 
 
 def seat_for(ctx: Any, attribute: str) -> Seat:
@@ -332,7 +270,7 @@ def _seat_of_class(kind: type[object], attribute: str) -> Seat:
         return seat
     if issubclass(kind, MutableMapping):
         return _ItemSeat(attribute)
-    if hasattr(kind, "__pydantic_fields__"):
+    if hasattr(kind, "__pydantic_complete__"):
         raise cannot_attach(kind, attribute)
     return _AttributeSeat(attribute)
 

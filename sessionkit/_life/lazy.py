@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeGuard, TypeVar
 
 from sessionkit._drive import discard, is_awaitable
-from sessionkit._life.attach import MISSING, Attached, Seating, seat_for
-from sessionkit._life.record import CLOSED, FRESH, KEYLESS, NEW, OPEN
+from sessionkit._life.attach import MISSING, Attached, seat_for
+from sessionkit._life.record import CLOSED, FRESH, KEYLESS, NEW, OPEN, PAUSED
 from sessionkit._life.settings import Settings
 from sessionkit._life.strict import Session
+from sessionkit._life.sync import SyncLazySession
 from sessionkit._types import ANY
 from sessionkit.errors import SessionEncodeError, SessionError
 
@@ -47,7 +48,16 @@ class LazySession(Attached, LazyData[S], Generic[S]):
     ``session.data`` needs no read: then whatever is stored is overwritten.
     """
 
-    __slots__ = ("__weakref__", "_assigned", "_gate", "_record", "_settings", "_state", "key")
+    __slots__ = (
+        "__weakref__",
+        "_assigned",
+        "_assignments",
+        "_gate",
+        "_record",
+        "_settings",
+        "_state",
+        "key",
+    )
 
     key: str | None
     """The key, without prefix; None if this update has none."""
@@ -61,13 +71,15 @@ class LazySession(Attached, LazyData[S], Generic[S]):
 
     def _fill_slots(self) -> None:
         self._record: Session[S] = Session(self._settings, self.key)
-        self._assigned: Any = MISSING
+        self._assigned: list[Any] = []
+        """What was assigned: the last counts, and an awaitable may ask for the one before."""
+        self._assignments = 0
         self._gate: asyncio.Lock | None = None
         self._seat = None
         self._before = MISSING
 
     def __repr__(self) -> str:
-        states = ("untouched", "open", "untouched", "without a key", "paused", "closed")
+        states = ("untouched", "open", "untouched", "without a key", "", "closed")
         return f"<{type(self).__name__} {self.key!r}, {states[self._state]}>"
 
     def __await__(self) -> Generator[Any, Any, S]:
@@ -114,33 +126,45 @@ class LazySession(Attached, LazyData[S], Generic[S]):
     def is_changed(self) -> bool:
         """Whether the end of the update would write or delete something."""
         self._use()
-        if self._assigned is not MISSING:
+        if self._assigned:
             return True
         return self._state == OPEN and self._record.is_changed
 
     async def save(self, *, force: bool = False) -> None:
         """Write what changed, now, and stay open; see ``Session.save``."""
-        await (await self._opened()).save(force=force)
+        self._use()
+        if force or not self._is_untouched():
+            await (await self._opened()).save(force=force)
 
     async def reload(self) -> None:
         """Read the data anew; what was not saved is lost."""
         self._use()
         self._drop_assigned()
-        await (await self._opened()).reload()
+        unread = self._state == NEW
+        record = await self._opened()
+        if not unread:
+            await record.reload()
 
     async def revert(self) -> None:
         """Make the data what it was when it was loaded, or last saved."""
         self._use()
         self._drop_assigned()
-        (await self._opened()).revert()
+        record = await self._opened()
+        if record._revision is ANY:  # it was never loaded
+            await record.reload()
+        else:
+            record.revert()
 
     async def reset(self) -> None:
         """Make the data what ``initial`` gives."""
+        self._use()
+        self._drop_assigned()
         (await self._opened()).reset()
 
     async def delete(self) -> None:
-        """Delete what is stored, now; the data becomes None."""
-        await (await self._opened()).delete()
+        """Delete what is stored, now, without reading it; the data becomes None."""
+        self.assigned(None)
+        await self.save()
 
     async def move(self, new_key: str | int, merge: Callable[[S, S], S] | None = None) -> None:
         """Store the data under *new_key* instead, now; see ``Session.move``."""
@@ -152,22 +176,21 @@ class LazySession(Attached, LazyData[S], Generic[S]):
     async def paused(self) -> AsyncGenerator[None, None]:
         """Save and let go of the key for a slow call; see ``Session.paused``."""
         self._use()
-        if self._state == NEW and self._assigned is MISSING:
+        if self._is_untouched():
             yield  # nothing is held
             return
         async with (await self._opened()).paused():
             yield
 
-    def shown(self) -> LazyData[S]:
-        """What ``ctx.session`` gives: this, to be awaited."""
-        return self
+    def shown(self) -> Any:
+        """What ``ctx.session`` gives: this, to be awaited; in threads its view."""
+        return SyncLazySession[S](self) if self._settings.backend.blocking else self
 
     def assigned(self, value: S | Awaitable[S] | None) -> None:
         """``ctx.session = value``: counts from now on, and is written at the end."""
         self._use()
-        if value is not self:
-            self._drop_assigned()
-            self._assigned = value
+        if not self._is_itself(value):
+            self._assign(value)
 
     def fail(self) -> None:
         """Write nothing at the end but what was saved."""
@@ -178,23 +201,23 @@ class LazySession(Attached, LazyData[S], Generic[S]):
 
     async def _get(self) -> S:
         self._use()
-        if self._assigned is not MISSING and not is_awaitable(self._assigned):
-            return self._assigned  # type: ignore[no-any-return]  # an assignment needs no read
+        if self._assigned and not is_awaitable(self._assigned[-1]):
+            return self._assigned[-1]  # type: ignore[no-any-return]  # an assignment needs no read
         record = await self._opened()
-        if self._assigned is not MISSING:  # assigned while the read was in flight
+        self._use()
+        if self._assigned:  # while the read was in flight
             return await self._get()
         return record.data
 
     async def _opened(self) -> Session[S]:
         """The strict session behind this one, open, with what was assigned as its data."""
         self._use()
-        if is_awaitable(self._assigned):
+        while self._assigned and is_awaitable(self._assigned[-1]):
             await self._resolve()
         await self._open()
-        value = self._assigned
-        if value is not MISSING and not is_awaitable(value):
-            self._record._show(value)
-            self._assigned = MISSING
+        if self._assigned and not is_awaitable(self._assigned[-1]):
+            self._record._show(self._assigned[-1])
+            self._assigned.clear()
         return self._record
 
     async def _open(self) -> None:
@@ -209,12 +232,18 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         async with self._gate:
             if self._state == NEW:
                 await self._begin_record()
+            elif self._state == CLOSED:
+                raise self._unusable()
 
     async def _begin_record(self) -> None:
-        if self._assigned is MISSING:
-            await self._record._begin()
-        else:
+        if self._assigned:
             await self._record._begin_unread()
+        else:
+            await self._record._begin()
+        if self._state == CLOSED:  # the update did not wait for whoever wanted this
+            self._record.fail()
+            await self._record._end()
+            raise self._unusable()
         self._state = OPEN
 
     async def _resolve(self) -> None:
@@ -223,32 +252,52 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         While it runs, awaiting the session gives the data before the assignment:
         ``ctx.session = changed(ctx.session)`` would otherwise wait for itself.
         """
-        awaitable, self._assigned = self._assigned, MISSING
+        awaitable, assignments = self._assigned.pop(), self._assignments
         value = await awaitable
+        self._use()
+        if self._assignments != assignments:
+            return  # what it assigned itself, or somebody else meanwhile, is newer
         if value is None:
             msg = (
                 f"the awaitable assigned to the session {self.key!r} gave None: forgot return? "
                 "Only None itself deletes. The stored value was kept."
             )
             raise SessionEncodeError(msg, key=self._record.full_key)
-        if self._assigned is MISSING:
-            self._assigned = value
+        self._assign(value)
+
+    def _assign(self, value: Any) -> None:
+        if not is_awaitable(value):
+            self._drop_assigned()
+        self._assigned.append(value)
+        self._assignments += 1
 
     def _drop_assigned(self) -> None:
-        discard(self._assigned)
-        self._assigned = MISSING
+        for value in self._assigned:
+            discard(value)
+        self._assigned.clear()
+
+    def _is_untouched(self) -> bool:
+        return self._state == NEW and not self._assigned
+
+    def _is_itself(self, value: object) -> bool:
+        return value is self or (_is_view(value) and value._session is self)
 
     def _use(self) -> None:
         """Raise unless the data can be had; take over what was assigned on a plain context."""
         self._unfold()
         if self._state in (KEYLESS, CLOSED):
             raise self._unusable()
-        if self._seat is not None:
-            value = self._seat.look(self._ctx)
-            if value is not self:
-                self._seat.put(self._ctx, self)
-                self._drop_assigned()
-                self._assigned = None if value is MISSING else value
+        if self._record._state == PAUSED:
+            raise self._record._unusable()
+        self._notice_assignment()
+
+    def _notice_assignment(self) -> None:
+        if self._seat is None:
+            return
+        value = self._seat.look(self._ctx)
+        if not self._is_itself(value):
+            self._seat.put(self._ctx, self.shown())
+            self._assign(None if value is MISSING else value)
 
     def _unfold(self) -> None:
         """Fill the slots that the express lane left empty."""
@@ -263,14 +312,11 @@ class LazySession(Attached, LazyData[S], Generic[S]):
 
     # Begin and end
 
-    def _shows_for(self, seating: Seating) -> bool:
-        return self._state != CLOSED and self._settings.seated is seating.seated
-
     def _leave(self) -> None:
         self._detach(self._settings.seated)
 
     def _settle_on(self, ctx: Any, *, show: bool) -> None:
-        self._attach(ctx, self._settings, self, show=show)
+        self._attach(ctx, self._settings, self.shown(), show=show)
 
     async def _begin(self, *, seen: bool = False) -> None:
         """Do nothing: that is the point of it."""
@@ -289,16 +335,21 @@ class LazySession(Attached, LazyData[S], Generic[S]):
 
     def _finish(self) -> bool:
         """Leave the context; return whether the session behind is open, and has to be ended."""
+        self._notice_assignment()
         self._drop_assigned()
         self._leave()
         opened, self._state = self._state == OPEN, CLOSED
         return opened
 
     async def _take_last_assignment(self, error: BaseException | None) -> None:
-        saved = self._record._is_to_be_saved(error)
-        if self.key is not None:
-            self._use()
-            if saved and self._assigned is not MISSING:
-                await self._opened()
-        elif saved and self._seat is not None and self._seat.look(self._ctx) is not self:
+        if self._record._state == PAUSED or not self._record._is_to_be_saved(error):
+            return
+        self._notice_assignment()
+        if self._assigned and self.key is None:
             raise self._unusable()
+        while self._assigned:
+            await self._opened()
+
+
+def _is_view(value: object) -> TypeGuard[SyncLazySession[Any]]:
+    return isinstance(value, SyncLazySession)

@@ -22,7 +22,10 @@ class Target:
     __slots__ = ("_asks", "ctx", "key")
 
     def __init__(self, ctx: Any, key: object = None) -> None:
-        if key is None and isinstance(ctx, str | int):
+        if ctx is not None and key is not None:
+            msg = "give a context or a key to open, not both"
+            raise TypeError(msg)
+        if isinstance(ctx, str | int):
             ctx, key = None, ctx
         self.ctx: Any = ctx
         self._asks = ctx is not None and key is None
@@ -112,7 +115,14 @@ class Opening(Generic[A, B]):
         self._error = self._error or error or SessionError("marked as failed")
 
     def hold(self) -> Hold:
-        """Keep the session open until the hold is released, also after ``close``."""
+        """Keep the session open until the hold is released, also after ``close``.
+
+        Raises:
+            SessionError: Nothing is open: it was not begun, or has ended.
+        """
+        if self._record is None:
+            msg = "there is no open session to hold: begin() it before"
+            raise SessionError(msg)
         self._holds += 1
         return Hold(self)
 

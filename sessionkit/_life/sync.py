@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from sessionkit._drive import resolve, run_sync
-from sessionkit._life.lazy import LazySession
-from sessionkit._life.strict import Session
+
+if TYPE_CHECKING:
+    from sessionkit._life.lazy import LazySession
+    from sessionkit._life.strict import Session
 
 S = TypeVar("S")
 

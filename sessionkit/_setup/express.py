@@ -57,13 +57,14 @@ def strict_express(  # noqa: C901 (one function, for speed)
 
     @lifecycle
     async def express(ctx: Any, handler: Handler) -> Any:  # noqa: C901 (for speed, too)
-        key = get_key(ctx)
         seat = id(ctx)
+        if seat in seated:
+            return await general(ctx, handler)
+        key = get_key(ctx)
         if (
             type(key) is not str
             or not key
             or type(ctx) not in plain
-            or seat in seated
             or getattr(ctx, ATTRIBUTE, MISSING) is not MISSING
         ):
             note_if_plain(plain, ctx)
@@ -103,7 +104,7 @@ def strict_express(  # noqa: C901 (one function, for speed)
                     if locks.waiting:
                         locks.hand_over(full_key)
                     return result
-            except (ValueError, KeyError, AttributeError):
+            except Exception:  # noqa: BLE001, S110
                 pass  # not plain, or deleted: not for this lane
         await session._end()
         return result
@@ -122,16 +123,19 @@ def lazy_express(settings: Settings, general: General) -> Middleware:
     """The middleware of lazy sessions, quick for the updates that do not touch theirs."""
     if settings.attribute != ATTRIBUTE:
         return general
-    get_key = settings.get_key
+    get_key, seated = settings.get_key, settings.seated
     plain: set[type] = set()
 
     async def express(ctx: Any, handler: Handler) -> Any:
+        seat = id(ctx)
+        if seat in seated:
+            return await general(ctx, handler)
         key = get_key(ctx)
         if (
             type(key) is not str
             or not key
             or type(ctx) not in plain
-            or getattr(ctx, "session", None) is not None
+            or getattr(ctx, ATTRIBUTE, MISSING) is not MISSING
         ):
             note_if_plain(plain, ctx)
             return await general(ctx, handler, key)
@@ -140,18 +144,19 @@ def lazy_express(settings: Settings, general: General) -> Middleware:
         session._settings = settings
         session._ctx = ctx
         session._state = FRESH
-        ctx.session = session
+        ctx.session = seated[seat] = session
         try:
             result = handler(ctx)
             if type(result) is _COROUTINE or is_awaitable(result):
                 result = await result
-            if session._state == FRESH and ctx.session is session:
-                del ctx.session
-                session._state = CLOSED
-                return result
         except BaseException as error:
             await session._end(error)
             raise
+        shown: Any = getattr(ctx, ATTRIBUTE, MISSING)
+        if shown is session and session._state == FRESH:
+            del ctx.session, seated[seat]
+            session._state = CLOSED
+            return result
         await session._end()
         return result
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, NoReturn, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Generic, NoReturn, TypeAlias, TypeVar, cast, overload
 
 from sessionkit._drive import is_awaitable
-from sessionkit._life.attach import MISSING, Attached, register
+from sessionkit._life.attach import MISSING, Attached, open_on, register
 from sessionkit._life.lazy import LazySession
 from sessionkit._life.opening import Opening
 from sessionkit._life.settings import Settings
 from sessionkit._life.strict import Session
-from sessionkit._life.sync import SyncLazySession
 from sessionkit._life.together import begin_all, end_all
 from sessionkit._setup.sessions import AnySessions
-from sessionkit.errors import SessionClosedError
+from sessionkit.errors import SessionClosedError, SessionError
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -51,10 +50,14 @@ class MultiSession(Attached):
     _names: ClassVar[dict[str, AnyKind]] = {}
 
     def __init_subclass__(cls) -> None:
-        found: dict[str, AnyKind] = {
-            name: value for name, value in vars(cls).items() if isinstance(value, AnySessions)
+        found = {name: getattr(cls, name) for base in cls.__mro__[::-1] for name in vars(base)}
+        cls._names = {
+            name: value for name, value in found.items() if isinstance(value, AnySessions)
         }
-        cls._names = {**cls._names, **found}
+        for name in cls._names:
+            if name.startswith("_") or hasattr(MultiSession, name):
+                msg = f"a fragment cannot be called {name!r}: that name has a meaning already"
+                raise TypeError(msg)
 
     def __init__(self, fragments: dict[AnyKind, Fragment], seating: _Seating) -> None:
         object.__setattr__(self, "_fragments", fragments)
@@ -77,37 +80,43 @@ class MultiSession(Attached):
         return f"there is no fragment {name!r} in {type(self).__name__}: {', '.join(self._names)}"
 
     def _fragment(self, sessions: AnyKind) -> Any:
-        fragment = self._fragments[sessions]
-        if isinstance(fragment, LazySession) and fragment._settings.backend.blocking:
-            return _SyncFragment(fragment)
-        return fragment
+        return self._fragments[sessions]
 
     def shown(self) -> MultiSession:
         """What ``ctx.session`` gives."""
         return self
 
-    def assigned(self, value: Mapping[str, Any] | None) -> None:
+    def assigned(self, value: Any) -> None:
         """``ctx.session = value``: assigns the fragments of a mapping; None deletes all."""
         if value is None:
             for fragment in self._fragments.values():
                 if fragment.has_key:
                     fragment.assigned(None)
             return
-        if isinstance(value, MultiSession):
+        if value is self:
             return
         if not isinstance(value, Mapping):
             names = ", ".join(self._names)
             msg = f"a multi session takes a mapping of {names}, or None, not {value!r}"
             raise TypeError(msg)
-        for name in value:
+        values = cast("Mapping[str, Any]", value)
+        for name in values:
             if name not in self._names:
                 raise AttributeError(self._no_fragment(name))
-        for name, data in value.items():
+            self._fragments[self._names[name]]._use()  # all, or none
+        for name, data in values.items():
             self._fragments[self._names[name]].assigned(data)
 
     # Attach, begin, end
 
     def _settle_on(self, ctx: Any, *, show: bool) -> None:
+        for name, sessions in self._names.items():
+            if open_on(ctx, sessions._settings) is not None:
+                msg = (
+                    f"the session of the fragment {name!r} is open on this {type(ctx).__name__} "
+                    "already: use these sessions by themselves, or in a multi session"
+                )
+                raise SessionError(msg)
         self._attach(ctx, self._seating, self, show=show)
         for sessions, fragment in self._fragments.items():
             sessions._settings.seated[id(ctx)] = fragment
@@ -156,19 +165,6 @@ class MultiSession(Attached):
         )
 
 
-class _SyncFragment:
-    """A lazy fragment as threads see it."""
-
-    def __init__(self, lazy: LazySession[Any]) -> None:
-        self._lazy = lazy
-
-    def shown(self) -> SyncLazySession[Any]:
-        return SyncLazySession(self._lazy)
-
-    def assigned(self, value: Any) -> None:
-        self._lazy.assigned(value)
-
-
 class MultiSessions(Generic[M]):
     """Several sessions under one name.  Made by ``multi_session()``."""
 
@@ -180,9 +176,13 @@ class MultiSessions(Generic[M]):
     def __repr__(self) -> str:
         return f"<MultiSessions of {', '.join(self._declared._names)}>"
 
+    @overload
     def __call__(
-        self, ctx: C, handler: Callable[[C], Awaitable[R] | R], /
-    ) -> Coroutine[Any, Any, R]:
+        self, ctx: C, handler: Callable[[C], Awaitable[R]], /
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, ctx: C, handler: Callable[[C], R], /) -> Coroutine[Any, Any, R]: ...
+    def __call__(self, ctx: Any, handler: Callable[[Any], Any], /) -> Coroutine[Any, Any, Any]:
         """Run *handler* with all fragments of *ctx* open, as a middleware does."""
         return self._run(ctx, handler)
 
@@ -190,7 +190,13 @@ class MultiSessions(Generic[M]):
         """Open all fragments of a context: ``async with``, or in threads ``with``.
 
         By key, open a fragment: ``Shop.cart.open(5)``.
+
+        Raises:
+            TypeError: *ctx* is a key.
         """
+        if ctx is None or isinstance(ctx, str | int):
+            msg = f"fragments have keys of their own: open one of them, as Shop.cart.open({ctx!r})"
+            raise TypeError(msg)
         return self._opening(ctx, show=False)
 
     def of(self, ctx: object, /) -> M:
@@ -246,6 +252,9 @@ def multi_session(
                 msg = f"{name}= must be session(...) or lazy_session(...), not {fragment!r}"
                 raise TypeError(msg)
         declared = type("MultiSession", (MultiSession,), dict(fragments))
+    elif fragments:
+        msg = "multi_session() takes a MultiSession class, or fragments by name, not both"
+        raise TypeError(msg)
     elif not (isinstance(declared, type) and issubclass(declared, MultiSession)):
         msg = f"multi_session() takes a MultiSession class, or fragments by name, not {declared!r}"
         raise TypeError(msg)

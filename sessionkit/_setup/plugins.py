@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from operator import getitem
 from typing import Any
 
+from sessionkit._life.attach import StandIn, property_seat
 from sessionkit._life.lazy import LazyData
 
 
@@ -16,10 +17,19 @@ async def session_data(ctx: Any, attribute: str = "session") -> Any:
         AttributeError, KeyError: No session shows there.
         SessionError: Its data cannot be had.
     """
-    look: Any = getitem if isinstance(ctx, Mapping) else getattr
-    shown = look(ctx, attribute)
-    return await shown if _is_lazy(shown) else shown
+    shown = _look(ctx, attribute)
+    return await shown if _is_to_be_awaited(shown) else shown
 
 
-def _is_lazy(shown: object) -> bool:
-    return isinstance(shown, LazyData)
+def _look(ctx: object, attribute: str) -> Any:
+    is_property = property_seat(type(ctx), attribute) is not None
+    look: Any = getattr if is_property or not _is_mapping(ctx) else getitem
+    return look(ctx, attribute)
+
+
+def _is_mapping(ctx: object) -> bool:
+    return isinstance(ctx, MutableMapping)
+
+
+def _is_to_be_awaited(shown: object) -> bool:
+    return isinstance(shown, LazyData | StandIn)  # the latter raises when it is

@@ -77,9 +77,13 @@ class AnySessions(Generic[S, A, B]):
         """The storage these sessions are kept in."""
         return self._settings.backend.storage
 
+    @overload
     def __call__(
-        self, ctx: C, handler: Callable[[C], Awaitable[R] | R], /
-    ) -> Coroutine[Any, Any, R]:
+        self, ctx: C, handler: Callable[[C], Awaitable[R]], /
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def __call__(self, ctx: C, handler: Callable[[C], R], /) -> Coroutine[Any, Any, R]: ...
+    def __call__(self, ctx: Any, handler: Callable[[Any], Any], /) -> Coroutine[Any, Any, Any]:
         """Run *handler* with the session of *ctx* open, as a middleware does.
 
         Its data shows as ``ctx.session`` for the handler's time.  An error of
@@ -206,6 +210,7 @@ class AnySessions(Generic[S, A, B]):
         The session is saved when the function returns.  The parameter does not
         show in the function's signature, for frameworks that look at it.
         """
+        _check_injectable(function)
         if inspect.iscoroutinefunction(function):
 
             @wraps(function)
@@ -337,10 +342,19 @@ def _without_session(
     """Hide the second parameter from whoever inspects the signature."""
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
-    if len(parameters) < 2:
-        msg = f"{function.__qualname__}() must take a context and a session, in this order"
-        raise TypeError(msg)
     del parameters[1]
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     del wrapper.__wrapped__  # type: ignore[attr-defined]
     return wrapper
+
+
+def _check_injectable(function: Callable[..., Any]) -> None:
+    name = getattr(function, "__qualname__", repr(function))
+    parameters = list(inspect.signature(function).parameters.values())[:2]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if [parameter.kind in positional for parameter in parameters] != [True, True]:
+        msg = f"{name}() must take a context and a session, in this order"
+        raise TypeError(msg)
+    if parameters[0].name in ("self", "cls"):
+        msg = f"{name}() is a method: inject where it is bound, sessions.inject(object.method)"
+        raise TypeError(msg)

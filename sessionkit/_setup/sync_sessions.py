@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from sessionkit._drive import run_sync
+from sessionkit._drive import discard, is_awaitable, resolve, run_sync
 from sessionkit._life.opening import Opening, Target, refuse_loop
 from sessionkit._life.settings import Settings
 from sessionkit._setup import by_key
@@ -35,11 +35,19 @@ class SyncSessions(Generic[S, A, B]):
     def __call__(self, ctx: C, handler: Callable[[C], R], /) -> R:
         """Run *handler* with the session of *ctx* open, as a middleware does."""
         with self._sessions._opening(Target(ctx), show=True):
-            return handler(ctx)
+            return _at_once(handler(ctx))
 
     def open(self, target: object = None, /, *, key: str | int | None = None) -> Opening[A, B]:
         """Open the session of a context or key: ``with sessions.sync.open(...) as session``."""
         return self._sessions.open(target, key=key)
+
+    def of(self, ctx: object, /) -> B:
+        """Return the session that is open on *ctx*.
+
+        Raises:
+            SessionClosedError: None of these sessions is open on *ctx*.
+        """
+        return self._sessions._view(self._sessions.of(ctx))
 
     def open_many(self, *keys: str | int) -> OpenMany[S]:
         """Open several keys at once: ``with sessions.sync.open_many(...) as (one, other)``."""
@@ -86,7 +94,7 @@ class SyncSessions(Generic[S, A, B]):
         refuse_loop()
         owned, self._sessions._owned = self._sessions._owned, None
         if owned is not None:
-            owned.sync.close()
+            run_sync(resolve(getattr(owned, "sync", owned).close()))
 
     def __enter__(self) -> SyncSessions[S, A, B]:
         return self
@@ -99,13 +107,27 @@ class SyncSessions(Generic[S, A, B]):
         return self._sessions._settings_for(blocking=True)
 
 
-def _iterate(entries: AsyncIterator[Any]) -> Iterator[Any]:
-    while True:
-        try:
+def _at_once(result: R) -> R:
+    if is_awaitable(result):
+        discard(result)
+        msg = "the handler is async, and here is no event loop: await sessions(ctx, handler)"
+        raise TypeError(msg)
+    return result
+
+
+def _iterate(entries: AsyncGenerator[Any, None]) -> Iterator[Any]:
+    try:
+        while True:
             yield run_sync(_next(entries))
-        except StopAsyncIteration:
-            return
+    except StopAsyncIteration:
+        return
+    finally:
+        run_sync(_close(entries))
 
 
-async def _next(entries: AsyncIterator[Any]) -> Any:
+async def _next(entries: AsyncGenerator[Any, None]) -> Any:
     return await anext(entries)
+
+
+async def _close(entries: AsyncGenerator[Any, None]) -> None:
+    await entries.aclose()
