@@ -46,9 +46,10 @@ class Backend:
         self._delete: Callable[[str], Any] = storage.delete
         self._write_if: Callable[[str, Any, Expected], Any] | None = _method(storage, "write_if")
         self._renew: Callable[[str, Revision | None], Any] | None = _method(storage, "renew")
-        self._read_frozen: Callable[[str], Any] | None = _method(storage, "read_frozen")
+        frozen = getattr(storage, "keeps_frozen", False) is True
+        self._read_frozen: Callable[[str], Any] | None = storage.read_frozen if frozen else None
         self._write_frozen: Callable[[str, bytes | None, Expected], Revision | None] | None = (
-            _method(storage, "write_frozen")
+            storage.write_frozen if frozen else None
         )
         self._read_pair: Callable[[str], Any] | None = _method(
             storage, "read_with_revision"

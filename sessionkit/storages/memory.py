@@ -13,6 +13,7 @@ from sessionkit._seconds import seconds
 from sessionkit._types import ANY, Clock, Expected, Revision
 from sessionkit.errors import SessionClosedError, SessionConflictError
 
+_CALLED: Final = frozenset({"read", "write", "delete", "read_with_revision", "write_if"})
 _SWEEP_AT_LEAST: Final = 64
 
 
@@ -76,9 +77,21 @@ class MemorySessionStorage:
         return self
 
     @property
+    def keeps_frozen(self) -> bool:
+        """Whether sessions may use what is kept, past ``read`` and ``write``: if none is overridden."""
+        own = vars(self).keys() | {
+            name
+            for kind in type(self).__mro__
+            if issubclass(kind, MemorySessionStorage) and kind is not MemorySessionStorage
+            for name in vars(kind)
+        }
+        return own.isdisjoint(_CALLED)
+
+    @property
     def express_table(self) -> dict[str, bytes | _Entry] | None:
         """The table, for the session layer, where entries need no care but a freeze."""
-        return self._table if self._ttl is None and self._max_entries is None else None
+        bare = self._ttl is None and self._max_entries is None and self.keeps_frozen
+        return self._table if bare else None
 
     def read(self, key: str, /) -> Any:
         """Return a copy of the value, None if missing or expired."""
