@@ -203,6 +203,7 @@ def zero() -> dict[str, Any]:
 
 def counters(storage: Any = None, **options: Any) -> Sessions[dict[str, Any]]:
     """Sessions that begin with ``{"n": 0}``."""
-    others = {"get_session_key": by_chat, **options}
+    others: dict[str, Any] = {"get_session_key": by_chat, **options}
     initial = others.pop("initial", zero)
-    return session(initial=initial, storage=storage, **others)
+    made: Sessions[Any] = session(initial=initial, storage=storage, **others)
+    return made

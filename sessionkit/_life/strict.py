@@ -101,7 +101,7 @@ class Session(Record[S]):
     def revert(self) -> None:
         """Make the data what it was when it was loaded, or last saved."""
         self._use()
-        data, _, self._residue = self._as_loaded()
+        data, self._base, self._residue = self._as_loaded()
         self._show(data)
 
     def reset(self) -> None:
@@ -111,9 +111,11 @@ class Session(Record[S]):
             NoInitialDataError: There is no ``initial``.
         """
         self._use()
-        data, _, residue = self._begin_anew()
+        data, frozen, residue = self._begin_anew()
         if data is MISSING:
             raise self._no_initial()
+        if not self._stored:  # then this is what a missing session reads as, and no change
+            self._base = frozen
         self._residue = residue
         self._show(data)
 
