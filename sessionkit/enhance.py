@@ -115,7 +115,7 @@ class EnhancedStorage:
         self.isolated: bool = getattr(storage, "isolated", False)
         self.settles: bool = getattr(storage, "settles", False)
         self.any_value: bool = getattr(storage, "any_value", False)
-        self.capabilities = _capabilities(storage, options)
+        self.capabilities: frozenset[str] = _capabilities(storage, options)
         self._inner: Any = storage  # has optional methods, which Storage does not declare
         self._options = options
         self._enhancer = Enhancer(storage, options)

@@ -50,8 +50,8 @@ class Migrations:
 
     def __init__(self, functions: Mapping[Any, Migration]) -> None:
         self._steps = sorted(_steps(functions), key=lambda step: step.version)
-        self.latest = as_number(self._steps[-1].version)
-        self.may_wait = any(map(_is_declared_async, functions.values()))
+        self.latest: Number = as_number(self._steps[-1].version)
+        self.may_wait: bool = any(map(_is_declared_async, functions.values()))
 
     async def run(self, key: str, envelope: Envelope) -> tuple[Any, bool]:
         """Return the data in the newest version, and whether it had to be migrated.

@@ -38,8 +38,8 @@ class Backend:
         _check_revisions(storage)
         self.storage = storage
         self.blocking = blocking
-        self.any_value = getattr(storage, "any_value", False) is True
-        self.isolated = getattr(storage, "isolated", False) is True
+        self.any_value: bool = getattr(storage, "any_value", False) is True
+        self.isolated: bool = getattr(storage, "isolated", False) is True
         self._settles = getattr(storage, "settles", False) is True
         self._read: Callable[[str], Any] = storage.read
         self._write: Callable[[str, Any], Any] = storage.write

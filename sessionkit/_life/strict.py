@@ -30,6 +30,8 @@ class Session(Record[S]):
 
     __slots__ = ()
 
+    key: str | None
+
     def __repr__(self) -> str:
         states = ("open", "open", "not open yet", "without a key", "paused", "closed")
         return f"<{type(self).__name__} {self.key!r}, {states[self._state]}>"

@@ -40,7 +40,7 @@ class Folder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(os.path.realpath(path))
+        self.path: Path = Path(os.path.realpath(path))
         self._locks = self.path / _HIDDEN / "locks"
         self._workshop = self.path / _HIDDEN / "unfinished"
         try:
