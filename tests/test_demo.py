@@ -428,7 +428,7 @@ def test_ctrl_c_at_a_terminal_ends_it_quietly(tmp_path: Path) -> None:
     [
         ("nonsense:x", "there is no storage for nonsense: URLs"),
         ("counts.db", "is no storage URL: write 'sqlite:///counts.db'"),
-        ("redis://localhost", "it comes with the extra 'redis'"),
+        ("redis://localhost", "they come with the extra 'redis'"),
         ("sqlite:///missing/counts.db", "its directory does not exist"),
         ("sqlite:///note.txt", "note.txt"),
         ("file:note.txt", "Name a folder into which this program may write"),

@@ -93,7 +93,8 @@ def _from_adapters(scheme: str, url: str) -> Any:
     extra = _EXTRAS.get(scheme.partition("+")[0])
     known = ", ".join(f"{name}:" for name in _OPENERS)
     hint = (
-        f"it comes with the extra {extra!r}: pip install '.[{extra}]' in the checkout"
+        f"they come with the extra {extra!r}, if your sessionkit has it: "
+        f"python -m pip install '<checkout>[{extra}]'"
         if extra
         else f"known are {known} and what installed extras add"
     )
