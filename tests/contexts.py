@@ -49,14 +49,14 @@ async def update(sessions: Any, ctx: Any, handler: Handler) -> Any:
 
 def strict(**options: Any) -> Any:
     """Make sessions of dicts, keyed by ``ctx.chat``."""
-    options = {"get_session_key": by_chat, **options}
-    return session(dict[str, Any], **options)
+    make: Any = session
+    return make(dict, **{"get_session_key": by_chat, **options})
 
 
 def lazy(**options: Any) -> Any:
     """Make lazy sessions of dicts, keyed by ``ctx.chat``."""
-    options = {"get_session_key": by_chat, **options}
-    return lazy_session(dict[str, Any], **options)
+    make: Any = lazy_session
+    return make(dict, **{"get_session_key": by_chat, **options})
 
 
 class Spy:
