@@ -19,6 +19,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Self, cast
 
 import pytest
@@ -272,6 +273,13 @@ def test_listing_goes_through_many_pages(storage: SQLiteSessionStorage) -> None:
     assert len(list(storage.sync.iter_keys("a"))) == 512
     assert len(list(storage.sync.iter_keys("b"))) == 300
     assert list(storage.sync.iter_keys("c")) == []
+
+
+def test_listing_misses_no_key_between_two_pages(storage: SQLiteSessionStorage) -> None:
+    keys = [start + "\0" * length for start in ("k", "k\udc00") for length in range(300)]
+    storage.sync.write_many(dict.fromkeys(keys, 1))
+
+    assert sorted(storage.sync.iter_keys("k")) == sorted(keys)
 
 
 def test_a_listing_can_be_dropped_in_the_middle(storage: SQLiteSessionStorage) -> None:
@@ -1076,19 +1084,33 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> Non
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_that_may_only_be_read_is_refused(path: Path) -> None:
-    SQLiteSessionStorage(path)
-    for directory in (path.parent, path.parent.parent, path.parent.parent.parent):
-        directory.chmod(0o755)
-    path.chmod(0o444)
-    path.parent.chmod(0o555)
-    try:
-        complaint = output("open_as_nobody", path)
-    finally:
-        path.parent.chmod(0o755)
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """Return a directory that any user can reach, unlike those of pytest."""
+    with TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+        Path(directory).chmod(0o755)
 
-    assert "Let the user that this program runs as" in complaint
+
+def test_a_file_that_may_only_be_read_is_refused(open_to_all: Path) -> None:
+    path = open_to_all / "sessions.db"
+    SQLiteSessionStorage(path)
+    path.chmod(0o444)
+    open_to_all.chmod(0o555)
+
+    complaint = output("open_as_nobody", path)
+
+    assert "it is read-only here. Let the user that this program runs as" in complaint
     assert str(path) in complaint
+
+
+def test_a_directory_that_may_not_be_entered_is_refused(open_to_all: Path) -> None:
+    open_to_all.chmod(0o000)
+
+    complaint = output("open_as_nobody", open_to_all / "inner" / "sessions.db")
+
+    assert "may not look into it" in complaint
 
 
 def test_a_database_that_refuses_writers_is_refused(stage: Stage, path: Path) -> None:

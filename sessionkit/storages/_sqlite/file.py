@@ -9,7 +9,6 @@ import time
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from sessionkit.errors import NewerVersionError, SessionError
@@ -197,15 +196,18 @@ def resolve(path: str | os.PathLike[str]) -> str:
         raise ValueError(msg)
     if name == MEMORY:
         return MEMORY
-    return str(_checked(Path(os.path.realpath(name))))
+    return _checked(os.path.realpath(name))
 
 
-def _checked(path: Path) -> Path:
-    if path.is_dir():
+def _checked(path: str) -> str:
+    if os.path.isdir(path):  # noqa: PTH112 (where it may not look, pathlib raises or not)
         msg = f"{path} is a directory: give the name of a file in it, as in 'sessions.db'"
         raise SessionError(msg)
-    if not path.parent.is_dir():
-        msg = f"{path}: its directory does not exist. Make it first, or correct the path"
+    if not os.path.isdir(os.path.dirname(path)):  # noqa: PTH112, PTH120
+        msg = (
+            f"{path}: its directory does not exist, or this program may not look into it. Make "
+            "it first, or correct the path"
+        )
         raise SessionError(msg)
     return path
 

@@ -70,17 +70,13 @@ class Job(ABC, Generic[R]):
         self._claimed = threading.Lock()
 
     def claim(self) -> bool:
-        """Return whether the caller is the first to ask."""
+        """Return whether the caller is the first to ask; the worker asks only for writes."""
         return self._claimed.acquire(blocking=False)
 
     @property
     def is_withdrawn(self) -> bool:
         """Whether a job that the worker has not claimed needs no running any more."""
         return self._claimed.locked()
-
-    def withdraw(self) -> bool:
-        """Return whether there is nothing left to wait for: it will have no effect."""
-        return self.claim() or self.kind is Kind.READ
 
     def run(self, cursor: sqlite3.Cursor | None) -> None:
         """Do the work, and keep what comes of it."""
@@ -123,11 +119,11 @@ class TaskJob(Job[R]):
         try:
             await self._future
         except asyncio.CancelledError:
-            if not self.withdraw():
+            if not self.claim():
                 await self._wait_whatever_comes()
             raise
         except GeneratorExit:
-            self.withdraw()
+            self.claim()
             raise
         return self.conclude()
 
@@ -163,7 +159,7 @@ class ThreadJob(Job[R]):
             submit(self)
             self._there.acquire()
         except KeyboardInterrupt:
-            if not self.withdraw():
+            if not self.claim():
                 self._wait_whatever_comes()
             raise
         return self.conclude()
