@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from typing import Any, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from sessionkit.errors import SessionDecodeError, SessionEncodeError
 
@@ -61,6 +61,9 @@ class PickleCodec:
     as soon as it reads.  Only for data that nobody else can touch.
     """
 
+    any_value: Final = True
+    """Sessions over a storage with this codec are not held to what JSON can hold."""
+
     def encode(self, value: Any, /) -> bytes:
         """Return *value* pickled."""
         return pickle.dumps(value, protocol=5)
@@ -68,6 +71,11 @@ class PickleCodec:
     def decode(self, raw: bytes, /) -> Any:
         """Unpickle *raw*, which runs whatever code is in it."""
         return pickle.loads(raw)  # noqa: S301 (asked for by name, danger said above)
+
+
+def takes_any_value(codec: Codec) -> bool:
+    """Return whether *codec* says that it holds more than plain JSON values."""
+    return getattr(codec, "any_value", False) is True
 
 
 def encode_value(codec: Codec, key: str, value: Any) -> bytes:

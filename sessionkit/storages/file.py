@@ -69,6 +69,11 @@ class _Face:
         return f"{type(self).__name__}('{self._engine.folder.path}')"
 
     @property
+    def any_value(self) -> bool:
+        """Whether the codec holds more than plain JSON values."""
+        return self._engine.any_value
+
+    @property
     def identity(self) -> Hashable:
         """The same for all storages on one folder."""
         return ("file", str(self._engine.folder.path))

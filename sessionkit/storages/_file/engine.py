@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from sessionkit._types import ANY, Clock, Expected, Revision
-from sessionkit.codecs import Codec, decode_value, encode_value
+from sessionkit.codecs import Codec, decode_value, encode_value, takes_any_value
 from sessionkit.errors import SessionConflictError, SessionDecodeError, SessionEncodeError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class FileEngine:
     def __init__(self, folder: Folder, codec: Codec, ttl: float | None, clock: Clock) -> None:
         self.folder = folder
         self._codec = codec
+        self.any_value: bool = takes_any_value(codec)
         self._ttl = ttl
         self._clock = clock
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
 from sessionkit._types import Clock, Expected, Revision
-from sessionkit.codecs import Codec, decode_value, encode_value
+from sessionkit.codecs import Codec, decode_value, encode_value, takes_any_value
 from sessionkit.errors import SessionConflictError, SessionEncodeError
 from sessionkit.storages._sqlite.jobs import Kind
 from sessionkit.storages._sqlite.table import (
@@ -68,6 +68,7 @@ class Operations:
         self._perform = perform
         self._table = table
         self._codec = codec
+        self.any_value: bool = takes_any_value(codec)
         self._lifetime = lifetime
 
     async def read(self, key: str, /) -> Any:

@@ -90,8 +90,8 @@ class Table:
             return template.format(table=name, page=_PAGE, purged_at_once=_PURGED_AT_ONCE)
 
         self.where = where
-        self.keys_page = statement(_KEYS)
-        self.items_page = statement(_ITEMS)
+        self.keys_page: str = statement(_KEYS)
+        self.items_page: str = statement(_ITEMS)
         self._revisions: Iterator[int] | None = None
         self._row = statement(_ROW)
         self._expiry = statement(_EXPIRY)
