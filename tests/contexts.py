@@ -38,6 +38,20 @@ class Ctx:
         self.chat = chat
 
 
+class Inline:
+    """An update without a chat."""
+
+    def __init__(self) -> None:
+        self.update = {"inline_query": {"id": "1", "from": {"id": 3}}}
+        self.inline_query = self.update["inline_query"]
+
+
+NO_KEY = (
+    "inline_query has no chat, so keys.chat gave no key. "
+    "Use keys.chat_or_user, or check sessions.of(ctx).has_key."
+)
+
+
 def by_chat(ctx: Any) -> Any:
     return ctx.chat
 

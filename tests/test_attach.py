@@ -21,7 +21,17 @@ from sessionkit import (
     SessionProperty,
     keys,
 )
-from tests.contexts import Ctx, Handler, assert_nothing_left, lazy, run, strict, update
+from tests.contexts import (
+    NO_KEY,
+    Ctx,
+    Handler,
+    Inline,
+    assert_nothing_left,
+    lazy,
+    run,
+    strict,
+    update,
+)
 
 
 class WithDefault:
@@ -524,20 +534,6 @@ def uses(stand_in: Any) -> list[Any]:
         lambda: stand_in(1),
         lambda: int(stand_in),
     ]
-
-
-NO_KEY = (
-    "inline_query has no chat, so keys.chat gave no key. "
-    "Use keys.chat_or_user, or check sessions.of(ctx).has_key."
-)
-
-
-class Inline:
-    """An update without a chat."""
-
-    def __init__(self) -> None:
-        self.update = {"inline_query": {"id": "1", "from": {"id": 3}}}
-        self.inline_query = self.update["inline_query"]
 
 
 def test_without_a_key_every_use_of_the_data_raises() -> None:

@@ -195,7 +195,8 @@ class LazySession(Attached, LazyData[S], Generic[S]):
     def fail(self) -> None:
         """Write nothing at the end but what was saved."""
         self._unfold()
-        self._record.fail()
+        if self._state != CLOSED:
+            self._record.fail()
 
     # Reading, and taking over what was assigned
 
@@ -263,13 +264,16 @@ class LazySession(Attached, LazyData[S], Generic[S]):
                 "Only None itself deletes. The stored value was kept."
             )
             raise SessionEncodeError(msg, key=self._record.full_key)
-        self._assign(value)
+        self._put(value)  # no assignment of its own: whoever awaits this goes on from it
 
     def _assign(self, value: Any) -> None:
+        self._assignments += 1
+        self._put(value)
+
+    def _put(self, value: Any) -> None:
         if not is_awaitable(value):
             self._drop_assigned()
         self._assigned.append(value)
-        self._assignments += 1
 
     def _drop_assigned(self) -> None:
         for value in self._assigned:
@@ -307,8 +311,9 @@ class LazySession(Attached, LazyData[S], Generic[S]):
             self._state = NEW
 
     def _unusable(self) -> SessionError:
-        self._record._state, self._record._ctx = self._state, self._ctx
-        return self._record._unusable()
+        record = Session[S](self._settings, self.key)
+        record._state, record._ctx = self._state, self._ctx
+        return record._unusable()
 
     # Begin and end
 
