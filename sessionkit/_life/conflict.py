@@ -27,7 +27,8 @@ def merge_fields(base: S, theirs: S, mine: S) -> S:
         The merged data: a ``dict``, or a dataclass instance of the type of *mine*.
 
     Raises:
-        SessionConflictError: Both sides changed one field, in different ways.
+        SessionConflictError: Both sides changed one field, be it in the same way:
+            where two have counted from 1 to 2, 2 would be one too few.
     """
     merged: S = _merge(base, theirs, mine, "")
     return merged
@@ -36,7 +37,7 @@ def merge_fields(base: S, theirs: S, mine: S) -> S:
 def _merge(base: Any, theirs: Any, mine: Any, path: str) -> Any:
     if _same(mine, base):
         return theirs
-    if _same(theirs, base) or _same(theirs, mine):
+    if _same(theirs, base) or (mine is theirs and mine in (None, MISSING)):
         return mine
     if all(map(_is_mapping, (theirs, mine))):
         return _merge_mappings(base if _is_mapping(base) else {}, theirs, mine, path)
