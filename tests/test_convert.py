@@ -262,7 +262,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
-OFFSETS = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+OFFSETS = st.integers(-23 * 3600, 23 * 3600).map(lambda s: timezone(timedelta(seconds=s)))
 ZONES = st.sampled_from([ZoneInfo("Europe/Berlin"), ZoneInfo("UTC"), ZoneInfo("America/New_York")])
 MOMENTS = st.datetimes(timezones=st.none() | OFFSETS | ZONES)
 CLOCKS = st.times(timezones=st.none() | OFFSETS)
@@ -509,6 +509,15 @@ class TestRoundTrips:
         moment = datetime(2024, 1, 1, tzinfo=Odd())
 
         assert round_trip(datetime, moment) == moment
+
+    @pytest.mark.parametrize("offset", [timedelta(microseconds=1), timedelta(hours=1.0000001)])
+    def test_an_offset_below_a_second_is_refused_before_it_is_lost(self, offset: timedelta) -> None:
+        zone = timezone(offset)
+
+        with pytest.raises(SessionEncodeError, match="fractions of a second would be lost"):
+            needed(datetime).encode(datetime(2024, 1, 1, tzinfo=zone))
+        with pytest.raises(SessionEncodeError, match="fractions of a second would be lost"):
+            needed(time).encode(time(1, 2, tzinfo=zone))
 
     def test_an_enum_may_read_former_values(self) -> None:
         assert needed(Retired).decode("former") is Retired.KNOWN

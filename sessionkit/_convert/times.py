@@ -19,13 +19,17 @@ def _refuse_lost_zone(offset: timedelta | None, zone: tzinfo | None) -> None:
     if offset is None and zone is not None:
         msg = f"has the time zone {zone!r} without an offset, which would be lost"
         raise ValueError(msg)
+    if offset is not None and offset.microseconds:
+        # Python reads an offset below a second back as UTC
+        msg = f"has the offset {offset}, and fractions of a second would be lost"
+        raise ValueError(msg)
 
 
 def datetime_text(moment: datetime) -> str:
     """Return ISO 8601 text; the name of a ``ZoneInfo`` follows in brackets (RFC 9557).
 
     Raises:
-        ValueError: The time zone has no offset.
+        ValueError: The time zone has no offset, or one with a fraction of a second.
     """
     zone = moment.tzinfo
     _refuse_lost_zone(moment.utcoffset(), zone)
@@ -51,7 +55,7 @@ def time_text(moment: time) -> str:
     """Return ISO 8601 text.
 
     Raises:
-        ValueError: The time zone has no offset without a date.
+        ValueError: The time zone has no offset without a date, or one with a fraction.
     """
     _refuse_lost_zone(moment.utcoffset(), moment.tzinfo)
     return moment.isoformat()
