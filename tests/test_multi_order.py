@@ -1,0 +1,326 @@
+"""In which order multi sessions lock, load, encode and write; and in threads."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from sessionkit import (
+    MemorySessionStorage,
+    MultiSession,
+    SessionEncodeError,
+    SessionWriteError,
+    SyncLazySession,
+    multi_session,
+)
+from tests.contexts import AsyncSpy, Handler, assert_nothing_left, lazy, run, strict, until, update
+from tests.test_multi import Ctx, Flavored, Shop
+
+
+class Held:
+    """A lock for ``lock=`` that notes who takes it."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    def acquire(self, key: str, /) -> None:
+        self.log.append(f"lock {key}")
+
+    def release(self, key: str, held: Any, /) -> None:
+        self.log.append(f"unlock {key}")
+
+
+def test_strict_fragments_are_locked_in_sorted_order_and_let_go() -> None:
+    lock = Held()
+    storage = AsyncSpy()
+    sessions = multi_session(
+        b=strict(prefix="b:", storage=storage, lock=lock),
+        c=strict(prefix="c:", storage=storage, lock=lock),
+        a=strict(prefix="a:", storage=storage, lock=lock),
+        z=lazy(prefix="z:", storage=storage, lock=lock),
+    )
+
+    run(update(sessions, Ctx(), lambda _: None))
+
+    assert lock.log[:3] == ["lock a:1", "lock b:1", "lock c:1"]
+    assert sorted(lock.log[3:]) == ["unlock a:1", "unlock b:1", "unlock c:1"]
+
+
+def test_strict_fragments_are_loaded_side_by_side() -> None:
+    async def main() -> None:
+        shop = Shop(AsyncSpy())
+        shop.storage.gate.clear()
+        task = asyncio.create_task(update(shop.sessions, Ctx(), lambda _: None))
+        await until(lambda: len(shop.storage.under_way) == 2)
+        assert shop.storage.log == []
+        shop.storage.gate.set()
+        await task
+        shop.assert_nothing_left()
+
+    run(main())
+
+
+def test_changes_are_written_side_by_side() -> None:
+    async def main() -> None:
+        shop = Shop(AsyncSpy())
+
+        async def handler(ctx: Any) -> None:
+            ctx.session.cart["n"] = 1
+            ctx.session.log = {"n": 2}
+            shop.storage.gate.clear()
+
+        task = asyncio.create_task(update(shop.sessions, Ctx(), handler))
+        await until(lambda: len(shop.storage.under_way) == 2)
+        assert shop.storage.data == {}
+        shop.storage.gate.set()
+        await task
+        assert len(shop.storage.data) == 2
+        shop.assert_nothing_left()
+
+    run(main())
+
+
+@pytest.mark.parametrize("bad", ["cart", "prefs", "log", "notes"])
+def test_if_one_cannot_be_encoded_none_is_written(bad: str) -> None:
+    shop = Shop(AsyncSpy())
+
+    async def handler(ctx: Any) -> None:
+        for name in ("cart", "prefs", "log", "notes"):
+            setattr(ctx.session, name, {"n": object() if name == bad else 1})
+
+    with pytest.raises(SessionEncodeError) as caught:
+        shop.handle(handler)
+    assert caught.value.key == f"{bad}:1"
+    assert shop.storage.data == {}
+    shop.assert_nothing_left()
+
+
+def change_all(ctx: Any) -> None:
+    for name in ("cart", "prefs", "log"):
+        setattr(ctx.session, name, {"n": 1})
+
+
+def test_a_failing_write_tells_which_were_written() -> None:
+    shop = Shop(AsyncSpy())
+    shop.storage.broken = {"W prefs:1"}
+
+    with pytest.raises(SessionWriteError) as caught:
+        shop.handle(change_all)
+    error = caught.value
+    assert str(error) == ("prefs could not be written (W prefs:1 failed), but cart, log were")
+    assert (error.written, error.failed) == (("cart", "log"), ("prefs",))
+    assert isinstance(error.__cause__, OSError)
+    assert shop.storage.data.keys() == {"cart:1", "log:1"}
+    shop.assert_nothing_left()
+
+
+def test_of_several_failing_writes_all_are_named() -> None:
+    shop = Shop()
+    shop.storage.broken = {"W prefs:1", "W log:1"}
+
+    with pytest.raises(SessionWriteError) as caught:
+        shop.handle(change_all)
+    assert str(caught.value) == ("prefs, log could not be written (W prefs:1 failed), but cart was")
+    assert caught.value.failed == ("prefs", "log")
+
+
+def test_if_nothing_was_written_the_error_is_the_storages() -> None:
+    shop = Shop()
+    shop.storage.broken = {"W"}
+
+    with pytest.raises(OSError, match="W cart:1 failed"):
+        shop.handle(change_all)
+    shop.assert_nothing_left()
+
+
+def test_a_cancelled_end_waits_for_what_it_writes() -> None:
+    async def main() -> None:
+        shop = Shop(AsyncSpy())
+
+        async def handler(ctx: Any) -> None:
+            change_all(ctx)
+            shop.storage.gate.clear()
+
+        task = asyncio.create_task(update(shop.sessions, Ctx(), handler))
+        await until(lambda: len(shop.storage.under_way) == 3)
+        task.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not task.done()
+        assert "cart:1" in shop.declared.cart._settings.locks.held
+        shop.storage.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len(shop.storage.data) == 3
+        shop.assert_nothing_left()
+
+    run(main())
+
+
+# Lazy fragments
+
+
+def test_what_was_assigned_to_lazy_fragments_is_awaited_at_the_end() -> None:
+    shop = Shop(AsyncSpy(**{"_log:1": {"n": 1}}))
+
+    async def counted(before: Any) -> Any:
+        return {"n": (await before)["n"] + 1}
+
+    async def handler(ctx: Any) -> None:
+        ctx.session.log = counted(ctx.session.log)
+
+    shop.handle(handler)
+
+    assert shop.storage.data == {"log:1": {"n": 2}}
+
+
+@pytest.mark.parametrize("text", ["in there", "forgot return"])
+def test_if_an_awaitable_fails_nothing_is_written(text: str) -> None:
+    shop = Shop()
+
+    async def fail() -> Any:
+        if text == "in there":
+            raise LookupError(text)
+
+    async def handler(ctx: Any) -> None:
+        ctx.session.cart["n"] = 1
+        ctx.session.log = fail()
+        ctx.session.notes = {"n": 1}
+
+    with pytest.raises((LookupError, SessionEncodeError), match=text):
+        shop.handle(handler)
+    assert shop.storage.data == {}
+    shop.assert_nothing_left()
+
+
+def test_assigned_in_opposite_order_lazy_fragments_do_not_wait_for_each_other() -> None:
+    async def main() -> None:
+        shop = Shop(AsyncSpy())
+
+        def assign(*names: str) -> Handler:
+            async def handler(ctx: Any) -> None:
+                for name in names:
+                    setattr(ctx.session, name, {"n": 1})
+                await asyncio.sleep(1)
+
+            return handler
+
+        await asyncio.gather(
+            update(shop.sessions, Ctx("1", "1"), assign("log", "notes")),
+            update(shop.sessions, Ctx("2", "2"), assign("notes", "log")),
+            update(shop.sessions, Ctx("1", "1"), assign("notes", "log")),
+        )
+        shop.assert_nothing_left()
+
+    run(main())
+
+
+def test_a_lazy_read_still_in_flight_at_the_end_holds_nothing() -> None:
+    async def main() -> None:
+        shop = Shop(AsyncSpy())
+        readers: list[asyncio.Future[Any]] = []
+
+        async def handler(ctx: Any) -> None:
+            shop.storage.gate.clear()
+            readers.append(asyncio.ensure_future(ctx.session.log))
+            await until(lambda: shop.storage.under_way)
+
+        await update(shop.sessions, Ctx(), handler)
+        shop.storage.gate.set()
+        await asyncio.wait(readers)
+        assert readers[0].exception() is not None
+        shop.assert_nothing_left()
+
+    run(main())
+
+
+def test_updates_of_one_user_in_several_chats_lose_nothing() -> None:
+    async def main() -> None:
+        shop = Shop(AsyncSpy())
+
+        async def handler(ctx: Any) -> None:
+            log = await ctx.session.log
+            counts = [data.get("n", 0) for data in (ctx.session.cart, ctx.session.prefs, log)]
+            await asyncio.sleep(0.1)
+            for data, before in zip(
+                (ctx.session.cart, ctx.session.prefs, log), counts, strict=True
+            ):
+                data["n"] = before + 1
+
+        await asyncio.gather(
+            *(update(shop.sessions, Ctx(f"c{i % 3}", f"u{i % 2}"), handler) for i in range(30))
+        )
+        assert sum(data["n"] for key, data in shop.storage.data.items() if "cart" in key) == 30
+        assert sum(data["n"] for key, data in shop.storage.data.items() if "prefs" in key) == 30
+        assert sum(data["n"] for key, data in shop.storage.data.items() if "log" in key) == 30
+        shop.assert_nothing_left()
+
+    run(main())
+
+
+# Threads
+
+
+@pytest.mark.parametrize("kind", [Ctx, Flavored])
+def test_in_threads_it_is_opened_by_with(kind: Any) -> None:
+    storage = MemorySessionStorage()
+    storage.write("log:1", {"n": 1})
+    shop = Shop(storage)
+    ctx = kind()
+
+    with shop.sessions.open(ctx) as opened:
+        opened.cart["n"] = 1
+        log: Any = opened.log
+        assert type(log) is SyncLazySession
+        log.data["n"] += 1
+        setattr(opened, "notes", {"n": 3})  # noqa: B010 (a dict would be taken for its type)
+        assert opened.notes.data == {"n": 3}
+        assert isinstance(shop.declared.log.sync.of(ctx), SyncLazySession)
+        with shop.declared.cart.open(ctx) as cart:
+            assert cart.data == {"n": 1}
+
+    assert dict(storage.iter_items()) == {
+        "cart:1": {"n": 1},
+        "log:1": {"n": 2},
+        "notes:1": {"n": 3},
+    }
+    shop.assert_nothing_left()
+
+
+def test_in_threads_an_error_writes_nothing() -> None:
+    shop = Shop(MemorySessionStorage())
+
+    with pytest.raises(RuntimeError), shop.sessions.open(Ctx()) as opened:
+        opened.cart["n"] = 1
+        opened.log = {"n": 1}
+        raise RuntimeError
+
+    assert dict(shop.storage.iter_items()) == {}
+    shop.assert_nothing_left()
+
+
+def test_one_fragment_of_two_multi_sessions_excludes_itself() -> None:
+    shared = strict(prefix="shared:")
+
+    class One(MultiSession):
+        counter = shared
+        mine = strict(prefix="one:")
+
+    class Two(MultiSession):
+        mine = strict(prefix="two:")
+        counter = shared
+
+    async def handler(ctx: Any) -> None:
+        before = ctx.session.counter.get("n", 0)
+        await asyncio.sleep(0.1)
+        ctx.session.counter["n"] = before + 1
+
+    async def main() -> None:
+        kinds = [multi_session(One), multi_session(Two)]
+        await asyncio.gather(*(update(kinds[i % 2], Ctx(), handler) for i in range(10)))
+        assert await shared.get("1") == {"n": 10}
+        assert_nothing_left(shared)
+
+    run(main())
