@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +17,7 @@ from tests.core import (
     STORAGES,
     Ctx,
     Live,
+    Oops,
     Remote,
     by_chat,
     counters,
@@ -269,5 +270,85 @@ def test_what_a_live_storage_holds_is_not_what_handlers_change() -> None:
             opened.revert()
         assert storage.values["1"] is held
         assert storage.count("write") == 0
+
+    run(main())
+
+
+# The quick way through, from the second update of a kind of contexts on
+
+
+QUICK: list[tuple[Callable[[Any], Any], Any]] = [
+    (lambda opened: None, {"n": 5}),
+    (lambda opened: opened.data.update(n=6), {"n": 6}),
+    (lambda opened: opened.data.update(more=[1, 2]), {"n": 5, "more": [1, 2]}),
+    (lambda opened: setattr(opened, "data", {"n": 7}), {"n": 7}),
+    (lambda opened: setattr(opened, "data", None), None),
+    (lambda opened: opened.reset(), {"n": 0}),
+    (lambda opened: opened.fail(), {"n": 5}),
+    (lambda opened: opened.data.update(n=6) or opened.fail(), {"n": 5}),
+    (lambda opened: opened.data.update(n=6) or opened.revert(), {"n": 5}),
+]
+
+
+@pytest.mark.parametrize(("act", "expected"), QUICK)
+def test_a_session_asked_for_on_the_quick_way_is_a_session_like_any(
+    act: Any, expected: Any
+) -> None:
+    async def main() -> None:
+        storage = MemorySessionStorage()
+        sessions = counters(storage)
+        await sessions(Ctx(), lambda ctx: None)
+        storage.write("1", {"n": 5})
+
+        async def handler(ctx: Ctx) -> None:
+            opened = sessions.of(ctx)
+            assert opened.key == "1"
+            act(opened)
+
+        await sessions(Ctx(), handler)
+        assert storage.read("1") == expected
+        assert free(sessions)
+
+    run(main())
+
+
+def test_a_handler_that_fails_on_the_quick_way_leaves_the_old_data() -> None:
+    async def fail(ctx: Ctx) -> None:
+        ctx.session["n"] = 99
+        raise Oops
+
+    async def main() -> None:
+        sessions = counters(MemorySessionStorage())
+        for _ in range(3):
+            await sessions(Ctx(), lambda ctx: ctx.session.update(n=5))
+            ctx = Ctx()
+            with pytest.raises(Oops):
+                await sessions(ctx, fail)
+            assert not hasattr(ctx, "session")
+            assert await sessions.get(1) == {"n": 5}
+        assert free(sessions)
+
+    run(main())
+
+
+def test_a_sliding_timeout_is_asked_to_slide_where_nothing_changed() -> None:
+    class Sliding(Live):
+        async def renew(self, key: str, revision: Any, /) -> None:
+            self.calls.append(("renew", key))
+
+    async def main() -> None:
+        storage = Sliding(**{"1": {"n": 1}})
+        sessions = counters(storage)
+        async with sessions.open(1):
+            pass
+        async with sessions.open(2):
+            pass
+        async with sessions.open(1) as opened:
+            opened.data["n"] = 2
+        with pytest.raises(Oops):
+            async with sessions.open(1):
+                raise Oops
+        assert storage.calls.count(("renew", "1")) == 1
+        assert storage.count("renew") == 1
 
     run(main())
