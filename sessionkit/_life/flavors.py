@@ -9,7 +9,7 @@ from sessionkit._life.attach import SessionProperty
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from sessionkit._life.lazy import LazyData
+    from sessionkit._life.lazy_data import LazyData
 
 S = TypeVar("S")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
-from typing import Any, Generic, NoReturn, TypeGuard, TypeVar
+from typing import Any, Generic, TypeGuard, TypeVar
 
 from sessionkit._drive import discard, is_awaitable
 from sessionkit._life.attach import MISSING, Attached, seat_for
+from sessionkit._life.lazy_data import LazyData
 from sessionkit._life.record import CLOSED, FRESH, KEYLESS, NEW, OPEN, PAUSED
 from sessionkit._life.settings import Settings
 from sessionkit._life.strict import Session
@@ -17,28 +18,6 @@ from sessionkit._types import ANY
 from sessionkit.errors import SessionEncodeError, SessionError
 
 S = TypeVar("S")
-S_co = TypeVar("S_co", covariant=True)
-
-
-class LazyData(Awaitable[S_co]):
-    """What ``ctx.session`` gives in a lazy session: awaiting it gives the data.
-
-    Any number of times, also at the same time: it is read once.
-    """
-
-    __slots__ = ()
-
-    def __getitem__(self, name: object) -> NoReturn:
-        msg = f"lazy session: write (await ctx.session)[{name!r}]"
-        raise TypeError(msg)
-
-    def __setitem__(self, name: object, value: object) -> NoReturn:
-        msg = f"lazy session: write (await ctx.session)[{name!r}] = ..."
-        raise TypeError(msg)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        msg = f"lazy session: write (await ctx.session).{name}"
-        raise AttributeError(msg)
 
 
 class LazySession(Attached, LazyData[S], Generic[S]):
@@ -233,8 +212,8 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         async with self._gate:
             if self._state == NEW:
                 await self._begin_record()
-            elif self._state == CLOSED:
-                raise self._unusable()
+        if self._state == CLOSED:
+            raise self._unusable()
 
     async def _begin_record(self) -> None:
         if self._assigned:

@@ -31,13 +31,6 @@ class Target:
         self._asks = ctx is not None and key is None
         self.key = None if self._asks else required_key(key)
 
-    @classmethod
-    def resolved(cls, ctx: Any, key: str | None) -> Target:
-        """A context whose key, or that it has none, is known."""
-        target = cls.__new__(cls)
-        target.ctx, target.key, target._asks = ctx, key, False
-        return target
-
     async def key_by(self, settings: Settings) -> str | None:
         """The key, asking the key function if need be."""
         return await settings.key_of(self.ctx) if self._asks else self.key

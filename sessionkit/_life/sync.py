@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 
-class _SyncView(Generic[S]):
+class _SyncView(ABC, Generic[S]):
     """What both kinds share: each verb of the session, driven to its end."""
 
     __slots__ = ("_session",)
@@ -59,8 +60,8 @@ class _SyncView(Generic[S]):
     def data(self) -> None:
         self._session.assigned(None)
 
-    def _data(self) -> S:
-        raise NotImplementedError
+    @abstractmethod
+    def _data(self) -> S: ...
 
     @property
     def is_new(self) -> bool:
@@ -104,10 +105,9 @@ class _SyncView(Generic[S]):
         try:
             yield
         except BaseException as error:
-            if not run_sync(pause.__aexit__(type(error), error, error.__traceback__)):
-                raise
-        else:
-            run_sync(pause.__aexit__(None, None, None))
+            run_sync(pause.__aexit__(type(error), error, error.__traceback__))
+            raise
+        run_sync(pause.__aexit__(None, None, None))
 
     def fail(self) -> None:
         """Write nothing at the end but what was saved."""

@@ -7,7 +7,7 @@ from operator import getitem
 from typing import Any
 
 from sessionkit._life.attach import StandIn, property_seat
-from sessionkit._life.lazy import LazyData
+from sessionkit._life.lazy_data import LazyData
 
 
 async def session_data(ctx: Any, attribute: str = "session") -> Any:
