@@ -10,6 +10,7 @@ import pytest
 from sessionkit import (
     MemorySessionStorage,
     NoInitialDataError,
+    SessionFlavor,
     Sessions,
     session,
 )
@@ -350,5 +351,28 @@ def test_a_sliding_timeout_is_asked_to_slide_where_nothing_changed() -> None:
                 raise Oops
         assert storage.calls.count(("renew", "1")) == 1
         assert storage.count("renew") == 1
+
+    run(main())
+
+
+class Flavored(SessionFlavor[Data], Ctx):
+    pass
+
+
+def test_a_context_with_the_flavor_takes_assignment_and_none() -> None:
+    async def assign(ctx: Flavored) -> None:
+        ctx.session = {"n": 4}
+        assert ctx.session == {"n": 4}
+
+    async def delete(ctx: Flavored) -> None:
+        ctx.session = None
+
+    async def main() -> None:
+        storage = Live()
+        sessions = counters(storage)
+        await sessions(Flavored(), assign)
+        assert storage.values == {"1": {"n": 4}}
+        await sessions(Flavored(), delete)
+        assert not storage.values
 
     run(main())
