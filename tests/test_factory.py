@@ -159,7 +159,7 @@ def test_marks_that_are_no_marks_are_not_believed() -> None:
 # Keys
 
 
-class Chat(enum.StrEnum):
+class Chat(str, enum.Enum):  # noqa: UP042 (its str() names the member)
     MAIN = "main"
 
 
