@@ -79,7 +79,7 @@ def test_what_is_no_storage_url_is_told(
     with pytest.raises(ValueError) as caught:
         storage_from_url(url)
     assert text in str(caught.value)
-    assert "pip install sessionkit" not in str(caught.value)
+    assert "install sessionkit" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
