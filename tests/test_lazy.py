@@ -317,6 +317,28 @@ def test_a_reader_that_comes_too_late_gets_an_error_and_holds_nothing() -> None:
     run(main())
 
 
+def test_a_verb_that_comes_too_late_says_that_the_update_has_ended() -> None:
+    async def main() -> None:
+        storage = AsyncSpy(_1={"n": 1})
+        sessions = lazy(storage=storage)
+        storage.gate.clear()
+        late: list[asyncio.Task[Any]] = []
+
+        async def handler(ctx: Any) -> None:
+            opened = sessions.of(ctx)
+            late.extend(asyncio.create_task(verb()) for verb in (opened.reset, opened.reload))
+            await until(lambda: storage.under_way)
+
+        await update(sessions, Ctx(), handler)
+        late[0].cancel()
+
+        with pytest.raises(SessionClosedError, match="the update that owned '1' has ended"):
+            await late[1]
+        assert_nothing_left(sessions)
+
+    run(main())
+
+
 # Without a key, and misuse
 
 

@@ -381,6 +381,41 @@ def test_what_an_awaitable_assigns_may_be_an_awaitable_again(storage: Any, kind:
     assert storage.data == {"1": {"n": 0}}
 
 
+def test_save_awaits_all_that_was_assigned() -> None:
+    storage = Spy(_1={"n": 1})
+    sessions = lazy(storage=storage)
+
+    async def reset(ctx: Any) -> None:
+        ctx.session = later({"n": 0})
+
+    async def handler(ctx: Any) -> None:
+        ctx.session = reset(ctx)
+        await sessions.of(ctx).save()
+        assert storage.data == {"1": {"n": 0}}
+
+    for ctx in (Ctx(), Flavored()):
+        handle(sessions, handler, ctx)
+
+
+def test_an_awaitable_that_is_assigned_while_a_read_is_in_flight_wins(kind: Any) -> None:
+    async def main() -> None:
+        storage = AsyncSpy(_1={"n": 1})
+        sessions = lazy(storage=storage)
+        storage.gate.clear()
+
+        async def handler(ctx: Any) -> None:
+            reader = asyncio.ensure_future(ctx.session)
+            await until(lambda: storage.under_way)
+            ctx.session = later({"n": 7})
+            storage.gate.set()
+            assert await reader == {"n": 7}
+
+        await update(sessions, kind(), handler)
+        assert storage.data == {"1": {"n": 7}}
+
+    run(main())
+
+
 def test_an_awaitable_may_delete(storage: Any, kind: Any) -> None:
     async def forget(ctx: Any) -> None:
         await asyncio.sleep(0)

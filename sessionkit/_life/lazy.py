@@ -184,8 +184,7 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         if self._assigned and not is_awaitable(self._assigned[-1]):
             return self._assigned[-1]  # type: ignore[no-any-return]  # an assignment needs no read
         record = await self._opened()
-        self._use()
-        if self._assigned:  # while the read was in flight
+        if self._assigned:  # an awaitable, while the read was in flight
             return await self._get()
         return record.data
 
@@ -195,6 +194,7 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         while self._assigned and is_awaitable(self._assigned[-1]):
             await self._resolve()
         await self._open()
+        self._use()  # it may have been assigned, or closed, meanwhile
         if self._assigned and not is_awaitable(self._assigned[-1]):
             self._record._show(self._assigned[-1])
             self._assigned.clear()
@@ -212,8 +212,6 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         async with self._gate:
             if self._state == NEW:
                 await self._begin_record()
-        if self._state == CLOSED:
-            raise self._unusable()
 
     async def _begin_record(self) -> None:
         if self._assigned:
@@ -329,8 +327,6 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         if self._record._state == PAUSED or not self._record._is_to_be_saved(error):
             return
         self._notice_assignment()
-        if self._assigned and self.key is None:
-            raise self._unusable()
         while self._assigned:
             await self._opened()
 
