@@ -1,10 +1,10 @@
 """Session data for chat bots that survives the update, the crash and the restart."""
 
 from sessionkit import keys
-from sessionkit._life.attach import SessionProperty
 from sessionkit._life.conflict import merge_fields
 from sessionkit._life.flavors import LazySessionFlavor, SessionFlavor
 from sessionkit._life.lazy import LazySession
+from sessionkit._life.seats import SessionProperty
 from sessionkit._life.strict import Session
 from sessionkit._life.sync import SyncLazySession, SyncSession
 from sessionkit._setup.factory import lazy_session, session

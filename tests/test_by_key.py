@@ -499,3 +499,20 @@ def test_blocking_where_a_loop_runs_is_refused() -> None:
             await sessions.get(1)
 
     run(main())
+
+
+def test_debugging_watches_sessions_that_end_together(caplog: pytest.LogCaptureFixture) -> None:
+    sessions = session(initial=lambda: {"n": 0}, debug=True)
+
+    async def main() -> None:
+        async with sessions.open_many(1, 2) as (one, two):
+            kept = one.data
+            two.data["n"] += 1
+        kept["n"] = 5  # too late
+        await sessions.get(1)
+        await sessions.get(2)
+
+    asyncio.run(main())
+
+    assert [record.getMessage() for record in caplog.records if "'1'" in record.getMessage()]
+    assert not [record for record in caplog.records if "'2'" in record.getMessage()]

@@ -195,9 +195,9 @@ def test_none_stands_for_missing_in_a_merge(
     run(main())
 
 
-def test_two_beginnings_of_a_chat_have_nothing_in_common(storage: Any) -> None:
+def test_two_beginnings_of_a_chat_have_its_initial_data_in_common(storage: Any) -> None:
     def merge(base: Any, theirs: Data, mine: Data) -> Data:
-        assert base is None
+        assert base == {"n": 0}
         return {"n": theirs["n"] + mine["n"]}
 
     async def main() -> None:

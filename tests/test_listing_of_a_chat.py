@@ -39,3 +39,11 @@ def test_keys_that_name_no_chat_are_left_out_where_one_is_asked_for(
     chat: int | None, user: int | None, expected: set[str]
 ) -> None:
     assert asyncio.run(keys_of(sessions_over(STORED), chat, user)) == expected
+
+
+def test_a_number_alone_is_a_private_chat_and_its_user() -> None:
+    sessions = sessions_over(("3", "-3", "3/-100", "4"))
+
+    assert asyncio.run(keys_of(sessions, user=3)) == {"3", "3/-100"}
+    assert asyncio.run(keys_of(sessions, chat=3)) == {"3"}
+    assert asyncio.run(keys_of(sessions, user=-3)) == set()

@@ -14,6 +14,9 @@ from sessionkit import (
     SessionClosedError,
     SessionError,
     SessionReentrancyError,
+    lazy_session,
+    multi_session,
+    session,
 )
 from tests.contexts import AsyncSpy, Ctx, Spy, assert_nothing_left, lazy, run, strict, update
 
@@ -370,3 +373,50 @@ def test_with_where_a_loop_runs_is_refused(sessions: Any) -> None:
 
     run(main())
     assert_nothing_left(sessions)
+
+
+def test_who_opened_a_held_session_waits_for_its_key_like_anybody_else() -> None:
+    sessions = session(initial=lambda: {"n": 0}, storage=MemorySessionStorage())
+
+    async def main() -> None:
+        opening = sessions.open(1)
+        first = await opening.begin()
+        hold = opening.hold()
+        await opening.close()
+
+        async def work() -> None:
+            await asyncio.sleep(0)
+            first.data["n"] += 1
+            await hold.release()
+
+        task = asyncio.create_task(work())
+        async with sessions.open(1) as second:  # no SessionReentrancyError
+            assert second.data == {"n": 1}
+        await task
+
+    asyncio.run(main())
+
+
+def test_a_held_multi_session_waits_for_its_keys_too() -> None:
+    shop = multi_session(
+        cart=session(initial=lambda: {"n": 0}, prefix="cart:"),
+        prefs=lazy_session(initial=lambda: {"n": 0}),
+    )
+
+    class Context:
+        chat_id = 1
+
+    async def main() -> None:
+        opening = shop.open(Context())
+        opened = await opening.begin()
+        opened.cart["n"] += 1
+        (await opened.prefs)["n"] += 1
+        hold = opening.hold()
+        await opening.close()
+        task = asyncio.create_task(hold.release())
+        async with shop.open(Context()) as again:
+            assert again.cart == {"n": 1}
+            assert await again.prefs == {"n": 1}
+        await task
+
+    asyncio.run(main())

@@ -8,8 +8,8 @@ from copy import copy
 from typing import Any, TypeVar
 
 from sessionkit._convert.plain import shown
-from sessionkit._life.attach import MISSING
 from sessionkit._life.frozen import freeze
+from sessionkit._life.seats import MISSING
 from sessionkit.errors import SessionConflictError, SessionEncodeError
 
 S = TypeVar("S")
@@ -18,10 +18,10 @@ S = TypeVar("S")
 def merge_fields(base: S, theirs: S, mine: S) -> S:
     """Merge two changes of one mapping or dataclass, field by field.
 
-    For ``on_conflict=merge_fields``.  *base* is what this session read,
-    *theirs* what is stored now, *mine* what this session wants to write; None
-    stands for missing.  A field that only one side changed takes that change;
-    nested mappings and dataclasses are merged the same way.
+    For ``on_conflict=merge_fields``.  *base* is what this session read, be it
+    what ``initial`` gave, *theirs* what is stored now, *mine* what this session
+    wants to write; None stands for missing.  A field that only one side changed
+    takes that change; nested mappings and dataclasses are merged the same way.
 
     Returns:
         The merged data: a ``dict``, or a dataclass instance of the type of *mine*.

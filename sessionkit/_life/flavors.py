@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from sessionkit._life.attach import SessionProperty
+from sessionkit._life.seats import SessionProperty
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeGuard, TypeVar
 
 from sessionkit._drive import discard, is_awaitable
-from sessionkit._life.attach import MISSING, Attached, seat_for
+from sessionkit._life.attach import Attached
 from sessionkit._life.lazy_data import LazyData
 from sessionkit._life.record import CLOSED, FRESH, KEYLESS, NEW, OPEN, PAUSED
+from sessionkit._life.seats import MISSING, seat_for
 from sessionkit._life.settings import Settings
 from sessionkit._life.strict import Session
 from sessionkit._life.sync import SyncLazySession
@@ -98,7 +99,7 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         self._use()
         if self._state != OPEN or self._record._revision is ANY:
             msg = f"the lazy session {self.key!r} was not read yet: await ctx.session first"
-            raise SessionError(msg, key=self._record.full_key)
+            raise SessionError(msg, key=self._record._full_key)
         return self._record.is_new
 
     @property
@@ -240,7 +241,7 @@ class LazySession(Attached, LazyData[S], Generic[S]):
                 f"the awaitable assigned to the session {self.key!r} gave None: forgot return? "
                 "Only None itself deletes. The stored value was kept."
             )
-            raise SessionEncodeError(msg, key=self._record.full_key)
+            raise SessionEncodeError(msg, key=self._record._full_key)
         self._put(value)  # no assignment of its own: whoever awaits this goes on from it
 
     def _assign(self, value: Any) -> None:
@@ -293,6 +294,9 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         return record._unusable()
 
     # Begin and end
+
+    def _holders(self) -> Iterable[object]:
+        return (self._record,)
 
     def _leave(self) -> None:
         self._detach(self._settings.seated)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from sessionkit._drive import run_sync
 from sessionkit._life.attach import Seating, open_on
 from sessionkit._life.settings import Settings
 from sessionkit._life.strict import required_key
+from sessionkit._locks.table import disown
 from sessionkit.errors import SessionError
 
 A = TypeVar("A")
@@ -43,6 +44,7 @@ class Openable(Protocol):
     async def _begin(self) -> None: ...
     async def _end(self, error: BaseException | None = None) -> None: ...
     def _leave(self) -> None: ...
+    def _holders(self) -> Iterable[object]: ...
 
 
 class Maker(Protocol):
@@ -110,6 +112,8 @@ class Opening(Generic[A, B]):
     def hold(self) -> Hold:
         """Keep the session open until the hold is released, also after ``close``.
 
+        From now on it belongs to no task: whoever opened it may wait for its key.
+
         Raises:
             SessionError: Nothing is open: it was not begun, or has ended.
         """
@@ -117,6 +121,8 @@ class Opening(Generic[A, B]):
             msg = "there is no open session to hold: begin() it before"
             raise SessionError(msg)
         self._holds += 1
+        for holder in self._record._holders():
+            disown(holder)
         return Hold(self)
 
     async def __aenter__(self) -> A:

@@ -1,25 +1,34 @@
-"""One key in use: lock, load, compare, write, unlock. What sessions are made of."""
+"""One key in use: load, compare, write. What sessions are made of."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from collections.abc import Iterable
+from typing import Any, Final, Generic, TypeVar
 
-from sessionkit._convert.plain import check_plain, freeze_plain
-from sessionkit._drive import discard, is_awaitable, resolve, settle
-from sessionkit._life.attach import MISSING, Attached, StandIn, seat_for
+from sessionkit._drive import resolve
 from sessionkit._life.backend import Found
-from sessionkit._life.frozen import freeze, freeze_loaded, thaw
+from sessionkit._life.forms import (
+    GONE,
+    Change,
+    Loaded,
+    begun_anew,
+    check,
+    encoded,
+    reencoded,
+    taken_over,
+    thawed,
+)
+from sessionkit._life.frozen import thaw
+from sessionkit._life.holding import Holding
 from sessionkit._life.late import notice_late_changes, remember
+from sessionkit._life.seats import MISSING, StandIn, seat_for
 from sessionkit._life.settings import Merge, Settings
-from sessionkit._locks.table import disown, own
 from sessionkit._types import ANY, Expected, Revision
 from sessionkit.errors import (
     NoInitialDataError,
     NoSessionKeyError,
     SessionClosedError,
     SessionConflictError,
-    SessionDecodeError,
-    SessionEncodeError,
     SessionError,
 )
 from sessionkit.keys import why_no_key
@@ -38,48 +47,14 @@ PAUSED: Final = 4
 CLOSED: Final = 5
 
 
-class Change(NamedTuple):
-    """What is to be written: frozen data, and the same as plain values; None deletes."""
-
-    frozen: bytes | None
-    plain: Any
-
-
-class Loaded(NamedTuple):
-    """Data as a handler gets it, its frozen form, and the stored fields its type lacks."""
-
-    data: Any
-    frozen: bytes | None
-    residue: Any
-
-
-_NOTHING: Final = Loaded(MISSING, None, None)
-_GONE: Final = Loaded(None, None, None)
-
-
-class Record(Attached, Generic[S]):
+class Record(Holding, Generic[S]):
     """The life of one key's data in one update, written once for all kinds of sessions.
 
     Begin: lock, read.  End: write, unlock.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_base",
-        "_data",
-        "_failed",
-        "_held_outside",
-        "_holds_key",
-        "_residue",
-        "_revision",
-        "_settings",
-        "_state",
-        "_stored",
-        "key",
-    )
+    __slots__ = ("_base", "_data", "_failed", "_residue", "_revision", "_state", "_stored")
 
-    key: str | None
-    """The key, without prefix; None if this update has none."""
     _stored: bool
     _revision: Expected
 
@@ -96,16 +71,11 @@ class Record(Attached, Generic[S]):
         self._stored = stored
         self._revision = revision
         self._holds_key = stored
-        self._held_outside: Any = None
+        self._held_outside = None
         self._failed = False
         self._residue: Any = None
         self._seat = None
         self._before = MISSING
-
-    @property
-    def full_key(self) -> str:
-        """The key with its prefix, as the storage knows it."""
-        return f"{self._settings.prefix}{self.key}"
 
     def _use(self) -> None:
         """Raise unless the data is at hand."""
@@ -157,6 +127,10 @@ class Record(Attached, Generic[S]):
         self._stored, self._revision = True, ANY
         self._state = OPEN
 
+    def _holders(self) -> Iterable[object]:
+        """Who holds a key in the lock tables."""
+        return (self,)
+
     def _leave(self) -> None:
         self._detach(self._settings.seated)
 
@@ -185,80 +159,27 @@ class Record(Attached, Generic[S]):
             return not self._failed
         return isinstance(error, self._settings.save_on_error)
 
-    async def _acquire(self, *, seen: bool = False) -> None:
-        settings = self._settings
-        if settings.locked:
-            key, locks = self.full_key, settings.locks
-            if locks.held.setdefault(key, self) is not self:
-                await locks.wait(key, self, settings.lock_timeout)
-            if not seen:
-                own(self)
-        self._holds_key = True
-        if settings.lock is not None:
-            try:
-                self._held_outside = await resolve(settings.lock.acquire(self.full_key))
-            except BaseException:
-                self._let_go()
-                raise
-
-    async def _release(self) -> None:
-        if not self._holds_key:
-            return
-        try:
-            if self._settings.lock is not None:
-                held, self._held_outside = self._held_outside, None
-                given_back = self._settings.lock.release(self.full_key, held)
-                if is_awaitable(given_back) and not self._settings.backend.blocking:
-                    given_back = settle(given_back)  # cut short, it would keep all others out
-                await resolve(given_back)
-        finally:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        self._holds_key = False
-        if self._settings.locked:
-            disown(self)
-            self._settings.locks.release(self.full_key)
-
     # Load
 
     async def _load(self) -> None:
-        found = await self._settings.backend.load(self.full_key)
-        loaded = self._begin_anew() if found.value is None else self._taken_over(found)
+        found = await self._settings.backend.load(self._full_key)
+        loaded = self._begun_anew() if found.value is None else self._taken_over(found)
         # All or nothing: on a failure, what was loaded before must not take the new revision
         self._stored, self._revision = found.value is not None, found.revision
         self._data, self._base, self._residue = loaded
         notice_late_changes(self)
 
     def _taken_over(self, found: Found) -> Loaded:
-        """What the storage gave, made independent of it."""
-        value, _, frozen = found
-        if frozen is None:
-            frozen = freeze(value) if self._settings.any_value else freeze_loaded(value)
-        plain = value if self._settings.backend.isolated else thaw(frozen)
-        data, residue = self._opened(plain)
-        return Loaded(data, frozen, residue)
+        return taken_over(self._settings, self._full_key, found)
 
-    def _begin_anew(self) -> Loaded:
-        """What a chat begins with that has nothing stored."""
-        if self._settings.initial is None:
-            return _NOTHING
-        made = self._settings.initial()
-        if is_awaitable(made):
-            discard(made)
-            msg = "initial must return data, and it returned an awaitable: it cannot be async"
-            raise TypeError(msg)
-        if made is None:
-            return _GONE
-        change = self._encoded(made, None)
-        self._check(change)
-        data, residue = self._opened(thaw(change.frozen or b""))
-        return Loaded(data, change.frozen, residue)
+    def _begun_anew(self) -> Loaded:
+        return begun_anew(self._settings, self._full_key)
 
     def _as_loaded(self) -> Loaded:
+        """What was loaded, or last saved, once more."""
         if self._base is None:
-            return self._begin_anew()
-        return Loaded(*_around(self._opened(thaw(self._base)), self._base))
+            return self._begun_anew()
+        return thawed(self._settings, self._full_key, self._base)
 
     # Compare and write
 
@@ -269,56 +190,17 @@ class Record(Attached, Generic[S]):
             return None
         if data is None:
             return Change(None, None) if self._stored else None
-        change = self._encoded(data, self._residue)
+        change = encoded(self._settings, self._full_key, data, self._residue)
         if not force and not getattr(self._revision, "migrated", False) and self._is_known(change):
             return None
-        self._check(change)
+        check(self._settings, self._full_key, change)
         return change
 
     def _is_known(self, change: Change) -> bool:
-        """Whether this is what was loaded, or what this program would make of it.
-
-        A stored value may lack new fields, or write the same in another form.
-        """
-        if change.frozen == self._base:
-            return True
-        conversion = self._settings.conversion
-        if conversion is None or self._base is None:
-            return False
-        return change.frozen == freeze(conversion.close(*conversion.open(thaw(self._base))))
-
-    def _encoded(self, data: Any, residue: Any) -> Change:
-        settings = self._settings
-        if is_awaitable(data):
-            discard(data)
-            kind = type(data).__name__
-            msg = f"session.data is a {kind}: forgot await? The stored value was kept."
-            raise SessionEncodeError(msg, key=self.full_key)
-        try:
-            plain = settings.conversion.close(data, residue) if settings.conversion else data
-            return Change(freeze(plain) if settings.any_value else freeze_plain(plain), plain)
-        except SessionEncodeError as error:
-            error.key = self.full_key
-            raise
-
-    def _opened(self, plain: Any) -> tuple[Any, Any]:
-        conversion = self._settings.conversion
-        if conversion is None:
-            return plain, None
-        try:
-            return conversion.open(plain)
-        except SessionDecodeError as error:
-            error.key = self.full_key
-            raise
-
-    def _check(self, change: Change) -> None:
-        """Raise if the data would not come back equal."""
-        if not self._settings.any_value:
-            try:
-                check_plain(change.plain)
-            except SessionEncodeError as error:
-                error.key = self.full_key
-                raise
+        """Whether this is what was loaded, or what this program would make of it."""
+        if self._base is None or change.frozen == self._base:
+            return change.frozen == self._base
+        return change.frozen == reencoded(self._settings, self._base)
 
     async def _save(self, *, force: bool = False) -> None:
         await self._apply(self._change(force=force))
@@ -328,7 +210,7 @@ class Record(Attached, Generic[S]):
         if change is not None:
             await self._write(change)
         elif self._stored:
-            await self._settings.backend.renew(self.full_key, self._revision)
+            await self._settings.backend.renew(self._full_key, self._revision)
 
     async def _write(self, change: Change) -> None:
         """Write, and settle clashes as ``on_conflict`` says."""
@@ -343,17 +225,17 @@ class Record(Attached, Generic[S]):
                 self._stored = change.frozen is not None
                 return
         msg = (
-            f"{self.full_key!r} was changed elsewhere {_MERGE_TRIES} times while this session "
+            f"{self._full_key!r} was changed elsewhere {_MERGE_TRIES} times while this session "
             "merged its changes; nothing was written"
         )
-        raise SessionConflictError(msg, key=self.full_key)
+        raise SessionConflictError(msg, key=self._full_key)
 
     async def _store(self, change: Change, expected: Expected) -> Revision | None:
         backend = self._settings.backend
         value = change.plain
         if change.frozen is not None and not backend.isolated:
             value = thaw(change.frozen)  # the storage may keep what it is given
-        return await backend.store(self.full_key, value, change.frozen, expected)
+        return await backend.store(self._full_key, value, change.frozen, expected)
 
     async def _settle_conflict(
         self, change: Change, conflict: SessionConflictError
@@ -363,11 +245,11 @@ class Record(Attached, Generic[S]):
             return change, ANY
         if not callable(on_conflict):
             msg = (
-                f"{self.full_key!r} was changed elsewhere while this session was open; nothing "
+                f"{self._full_key!r} was changed elsewhere while this session was open; nothing "
                 "was written. Several workers? A lock waits (lock=...), "
                 "on_conflict=merge_fields merges, sessions.update() retries"
             )
-            raise SessionConflictError(msg, key=self.full_key) from conflict
+            raise SessionConflictError(msg, key=self._full_key) from conflict
         return await self._merge(on_conflict), self._revision
 
     async def _merge(self, merge: Merge) -> Change:
@@ -375,18 +257,18 @@ class Record(Attached, Generic[S]):
 
         Another clash is merged on top of this one.
         """
-        found = await self._settings.backend.load(self.full_key)
-        base = self._as_loaded().data if self._stored else None
-        theirs = _GONE if found.value is None else self._taken_over(found)
+        found = await self._settings.backend.load(self._full_key)
+        base = None if self._base is None else self._as_loaded().data
+        theirs = GONE if found.value is None else self._taken_over(found)
         try:
             merged = await resolve(merge(base, theirs.data, self._look()))
         except SessionConflictError as error:
-            error.key = error.key or self.full_key
+            error.key = error.key or self._full_key
             raise
         change = Change(None, None)
         if merged is not None:
-            change = self._encoded(merged, theirs.residue)
-            self._check(change)
+            change = encoded(self._settings, self._full_key, merged, theirs.residue)
+            check(self._settings, self._full_key, change)
         self._stored, self._revision = found.value is not None, found.revision
         self._base, self._residue = theirs.frozen, theirs.residue
         self._show(merged)
@@ -396,10 +278,10 @@ class Record(Attached, Generic[S]):
 
     def _no_initial(self) -> SessionError:
         msg = (
-            f"nothing is stored under {self.full_key!r} and there is no initial: give "
+            f"nothing is stored under {self._full_key!r} and there is no initial: give "
             "session(initial=...), or assign before you read"
         )
-        return NoInitialDataError(msg, key=self.full_key)
+        return NoInitialDataError(msg, key=self._full_key)
 
     def _unusable(self) -> SessionError:
         """Why the data cannot be used now."""
@@ -419,8 +301,4 @@ class Record(Attached, Generic[S]):
                 f"the update that owned {self.key!r} has ended; in a job or task: "
                 f"async with sessions.open({self.key!r})"
             )
-        return SessionClosedError(why, key=self.full_key)
-
-
-def _around(opened: tuple[Any, Any], frozen: bytes) -> tuple[Any, bytes, Any]:
-    return opened[0], frozen, opened[1]
+        return SessionClosedError(why, key=self._full_key)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from sessionkit._drive import resolve
 from sessionkit._life.backend import Backend
-from sessionkit._life.late import Kept
 from sessionkit._locks.table import KeyLocks, locks_of
 from sessionkit._types import MaybeAwaitable, SessionLock
 from sessionkit.errors import InvalidSessionKeyError
+
+if TYPE_CHECKING:
+    from sessionkit._life.late import Kept
 
 KeyFunction: TypeAlias = Callable[[Any], MaybeAwaitable[str | int | None]]
 Merge: TypeAlias = Callable[[Any, Any, Any], Any]

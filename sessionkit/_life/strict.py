@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sessionkit._drive import resolve
-from sessionkit._life.attach import MISSING
 from sessionkit._life.record import CLOSED, FRESH, OPEN, PAUSED, Record
+from sessionkit._life.seats import MISSING
 from sessionkit._life.settings import check_key
 from sessionkit._locks.table import disown, own
 from sessionkit.errors import NoSessionKeyError, SessionConflictError
@@ -113,7 +113,7 @@ class Session(Record[S]):
             NoInitialDataError: There is no ``initial``.
         """
         self._use()
-        data, frozen, residue = self._begin_anew()
+        data, frozen, residue = self._begun_anew()
         if data is MISSING:
             raise self._no_initial()
         if not self._stored:  # then this is what a missing session reads as, and no change
@@ -157,10 +157,10 @@ class Session(Record[S]):
         if target._stored:
             if merge is None:
                 msg = (
-                    f"{self.full_key!r} and {target.full_key!r} both have data: give "
+                    f"{self._full_key!r} and {target._full_key!r} both have data: give "
                     "merge=function(theirs, mine); nothing was changed"
                 )
-                raise SessionConflictError(msg, key=target.full_key)
+                raise SessionConflictError(msg, key=target._full_key)
             target._show(await self._merged(merge, target))
             target._residue = target._residue or self._residue
         else:
@@ -195,7 +195,7 @@ class Session(Record[S]):
         self._stored, self._revision = target._stored, target._revision
         self._holds_key, self._held_outside = True, target._held_outside
         if self._settings.locked:
-            self._settings.locks.held[self.full_key] = self
+            self._settings.locks.held[self._full_key] = self
             own(self)
         target._state = CLOSED
         self._show(target._data)

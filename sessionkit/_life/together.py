@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
-from sessionkit._life.record import CLOSED, KEYLESS, OPEN, Change
+from sessionkit._life.forms import Change
+from sessionkit._life.late import remember
+from sessionkit._life.record import CLOSED, KEYLESS, OPEN
 from sessionkit._life.strict import Session
 from sessionkit.errors import SessionWriteError
 
@@ -15,7 +17,7 @@ async def begin_all(sessions: Sequence[Session[Any]]) -> None:
     """Begin all, or none."""
     keyed = sorted(
         (session for session in sessions if session.key is not None),
-        key=lambda session: (id(session._settings.locks), session.full_key),
+        key=lambda session: (id(session._settings.locks), session._full_key),
     )
     try:
         for session in keyed:
@@ -44,6 +46,8 @@ async def end_all(
         changes = _changes(sessions, error)
         courses = [session._apply(change) for session, change in changes]
         failures = await _together([session for session, _ in changes], courses)
+        for session in sessions:
+            remember(session)
     finally:
         for session in sessions:
             session._state = CLOSED

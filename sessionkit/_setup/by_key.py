@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from sessionkit._drive import resolve, run_sync
 from sessionkit._life.backend import Found
+from sessionkit._life.forms import taken_over
 from sessionkit._life.opening import Target, refuse_loop
 from sessionkit._life.record import OPEN
 from sessionkit._life.settings import Settings, SettingsFor
@@ -20,7 +21,7 @@ from sessionkit.errors import (
     SessionConflictError,
     SessionReentrancyError,
 )
-from sessionkit.keys import parse
+from sessionkit.keys import ParsedKey, parse
 
 S = TypeVar("S")
 
@@ -102,7 +103,7 @@ async def items(
     async for full_key, value in settings.backend.listing("iter_items", settings.prefix):
         if _is_wanted(settings, full_key, chat, user):
             key = full_key.removeprefix(settings.prefix)
-            yield key, Session[Any](settings, key)._taken_over(Found(value, None)).data
+            yield key, taken_over(settings, full_key, Found(value, None)).data
 
 
 def _is_wanted(settings: Settings, full_key: str, chat: int | None, user: int | None) -> bool:
@@ -114,7 +115,14 @@ def _is_wanted(settings: Settings, full_key: str, chat: int | None, user: int | 
         parsed = parse(full_key.removeprefix(settings.prefix))
     except InvalidSessionKeyError:
         return False
-    return chat in (None, parsed.chat) and user in (None, parsed.user)
+    return chat in (None, parsed.chat) and user in (None, _user_of(parsed))
+
+
+def _user_of(parsed: ParsedKey) -> int | None:
+    """The user of a key; a private chat has the number of its user."""
+    if parsed.user is None and parsed.chat is not None and parsed.chat > 0:
+        return parsed.chat
+    return parsed.user
 
 
 async def move(
@@ -158,7 +166,7 @@ class OpenMany(Generic[S]):
     async def close(self, error: BaseException | None = None) -> None:
         """Write what changed, unless there was an error, and let go of all."""
         sessions, self._sessions = self._sessions, ()
-        await end_all(sessions, error, [session.full_key for session in sessions])
+        await end_all(sessions, error, [session._full_key for session in sessions])
 
     async def _begin(self, settings: Settings) -> tuple[Session[S], ...]:
         sessions = tuple(Session[S](settings, target.key) for target in self._targets)

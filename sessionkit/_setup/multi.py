@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, ClassVar, Generic, NoReturn, TypeAlias, TypeVar, cast, overload
 
 from sessionkit._drive import is_awaitable
-from sessionkit._life.attach import MISSING, Attached, open_on, register
+from sessionkit._life.attach import Attached, open_on, register
 from sessionkit._life.lazy import LazySession
 from sessionkit._life.opening import Opening
+from sessionkit._life.seats import MISSING
 from sessionkit._life.settings import Settings
 from sessionkit._life.strict import Session
 from sessionkit._life.together import begin_all, end_all
@@ -121,6 +123,9 @@ class MultiSession(Attached):
         for sessions, fragment in self._fragments.items():
             sessions._settings.seated[id(ctx)] = fragment
             fragment._ctx = ctx
+
+    def _holders(self) -> Iterable[object]:
+        return chain.from_iterable(each._holders() for each in self._fragments.values())
 
     def _leave(self) -> None:
         for sessions in self._fragments:

@@ -6,8 +6,8 @@ from collections.abc import MutableMapping
 from operator import getitem
 from typing import Any
 
-from sessionkit._life.attach import StandIn, property_seat
 from sessionkit._life.lazy_data import LazyData
+from sessionkit._life.seats import StandIn, property_seat
 
 
 async def session_data(ctx: Any, attribute: str = "session") -> Any:

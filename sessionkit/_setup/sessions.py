@@ -145,6 +145,8 @@ class AnySessions(Generic[S, A, B]):
     def keys(self, *, chat: int | None = None, user: int | None = None) -> AsyncIterator[str]:
         """Iterate over the keys of what is stored: all, or those of a *chat* or *user*.
 
+        A number alone is a chat, and in a private chat the user, too.
+
         Without prefix, expired ones left out, in no certain order.
 
         Raises:

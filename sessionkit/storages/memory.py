@@ -78,7 +78,7 @@ class MemorySessionStorage:
 
     @property
     def keeps_frozen(self) -> bool:
-        """Whether sessions may use what is kept, past ``read`` and ``write``: if none is overridden."""
+        """Whether sessions may pass by ``read`` and ``write``: if no subclass has its own."""
         own = vars(self).keys() | {
             name
             for kind in type(self).__mro__

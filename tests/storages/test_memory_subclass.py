@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
+import pytest  # noqa: TC002
 
 from sessionkit import MemorySessionStorage, session
 from sessionkit._types import Expected, Revision
