@@ -67,7 +67,7 @@ def test_an_sqlite_database_in_memory(url: str) -> None:
         ("sqlite:///", "path"),
         ("sqlite:///bot.db?table=x", "there are no options to give after '?'"),
         ("memory:?ttl=5", "and there is 'ttl=5': make the storage yourself"),
-        ("redis://localhost", "there is no storage for redis: URLs; they come with the extra 'redis'"),
+        ("redis://localhost", "no storage for redis: URLs; they come with the extra 'redis'"),
         ("postgresql+asyncpg://h/db", "pip install '<checkout>[postgres]'"),
         ("gopher:x", "known are memory:, file:, sqlite: and what installed extras add"),
     ],

@@ -17,6 +17,11 @@ from sessionkit import (
     session,
 )
 
+
+def empty() -> dict[str, Any]:
+    return {}
+
+
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -29,11 +34,11 @@ def test_pickled_sessions_hold_what_json_cannot(name: str, tmp_path: Path) -> No
 
     async def main() -> None:
         async with opened() as storage:
-            sessions = session(dict, storage=storage)
+            sessions = session(initial=empty, storage=storage)
             async with sessions.open(1) as s:
                 s.data.update(at=NOON, seen={1, 2}, raw=bytearray(b"x"))
         async with opened() as storage:
-            data = await session(dict, storage=storage).get(1)
+            data = await session(initial=empty, storage=storage).get(1)
             assert data == {"at": NOON, "seen": {1, 2}, "raw": bytearray(b"x")}
             assert type(data["raw"]) is bytearray
 
@@ -47,7 +52,7 @@ def test_json_sessions_are_held_to_json(name: str, tmp_path: Path) -> None:
         if name == "file":
             storage = FileSessionStorage(tmp_path / "sessions")
         async with storage:
-            sessions = session(dict, storage=storage)
+            sessions = session(initial=empty, storage=storage)
             with pytest.raises(SessionEncodeError, match=r"\['at'\] is a datetime"):
                 async with sessions.open(1) as s:
                     s.data["at"] = NOON
