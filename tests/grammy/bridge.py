@@ -221,9 +221,10 @@ class Grammy:
         prefix: str | None = None,
         key: Key = "chat",
         storage: Storage | None = None,
+        times: int = 1,
     ) -> Bot:
-        """Return a bot with ``session`` or ``lazySession``; see ``Options``."""
-        return self._bot(kind, {"": Options(initial, prefix, key, storage)})
+        """Return a bot with ``session`` or ``lazySession``, installed *times*; see ``Options``."""
+        return self._bot(kind, {"": Options(initial, prefix, key, storage)}, times)
 
     def multi_bot(self, fragments: Mapping[str, Options], *, lazy: bool = False) -> Bot:
         """Return a bot with a multi session.
@@ -233,11 +234,11 @@ class Grammy:
         """
         return self._bot("lazy_multi" if lazy else "multi", fragments)
 
-    def _bot(self, kind: str, fragments: Mapping[str, Options]) -> Bot:
+    def _bot(self, kind: str, fragments: Mapping[str, Options], times: int = 1) -> Bot:
         storages = {name: each.storage or self.memory() for name, each in fragments.items()}
         wire = {name: _wire(each, storages[name]) for name, each in fragments.items()}
         bot_id = next(self._ids)
-        self.node.ask("bot", id=bot_id, kind=kind, fragments=wire)
+        self.node.ask("bot", id=bot_id, kind=kind, fragments=wire, times=times)
         return Bot(self.node, bot_id, storages)
 
     def _storage(self, kind: str, **options: JSON) -> int:

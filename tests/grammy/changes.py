@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from tests.grammy.wire import JSON
+
+
+V = TypeVar("V")
 
 
 class ChangeFailedError(Exception):
@@ -111,6 +115,11 @@ def migrate(data: JSON, changes: Iterable[Change]) -> JSON:
     for change in changes:
         data = change.apply(data)
     return data
+
+
+def functions(table: Mapping[V, Iterable[Change]]) -> dict[V, Callable[[JSON], JSON]]:
+    """Return the migrations of *table* as ``enhance_storage`` takes them."""
+    return {version: partial(migrate, changes=changes) for version, changes in table.items()}
 
 
 def _without(data: Mapping[str, JSON], name: str) -> dict[str, JSON]:

@@ -250,9 +250,9 @@ async function handle(ctx, run, program) {
   }
 }
 
-function makeBot({ kind, fragments }) {
+function makeBot({ kind, fragments, times }) {
   const bot = new grammy.Bot("1:token", { botInfo: ME });
-  bot.use(middleware[kind](fragments));
+  for (let i = 0; i < times; i++) bot.use(middleware[kind](fragments));
   bot.use((ctx) => {
     const run = current.getStore();
     return handle(ctx, run, run.program);

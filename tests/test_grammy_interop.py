@@ -1,0 +1,300 @@
+"""What grammY wrote is read here, and what was written here is read by grammY.
+
+Both are real: ``@grammyjs/storage-file`` and ``enhanceStorage`` on one side,
+``FileSessionStorage`` and ``enhance_storage`` on the other, on one folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sessionkit import FileSessionStorage, enhance_storage, keys
+from tests.grammy import install
+from tests.grammy.bridge import Grammy, Options
+from tests.grammy.changes import Add, Append, Put, functions
+from tests.grammy.compare import same
+from tests.grammy.mirror import Mirror
+from tests.grammy.steps import AppendTo, Assign, DeleteField, Increment, Read, SetField, Step
+from tests.grammy.updates import UPDATES
+from tests.grammy.wire import UNDEFINED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tests.grammy.bridge import Key
+    from tests.grammy.changes import Change
+
+install.skip_module_unless_available()
+
+LIMITS = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+NOW_MS = 1_700_000_000_123
+BOTH_READ = 2**53 - 1
+"""The largest integer that JavaScript has exactly."""
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Grammy]:
+    with Grammy(install.install_or_skip()) as grammy:
+        yield grammy
+
+
+@pytest.fixture
+def grammy(running: Grammy) -> Grammy:
+    running.reset()
+    running.set_clock(NOW_MS)
+    return running
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Iterator[Path]:
+    """Folders that do not exist yet, one for each example."""
+    return (tmp_path / str(number) for number in itertools.count())
+
+
+def clock() -> float:
+    return NOW_MS / 1000
+
+
+# --- data and keys ------------------------------------------------------------------------
+
+ODD = st.sampled_from(["\u2028", "\ud800", "\0", "é", "e\u0301", "🍕", "__proto__", "constructor"])
+TEXT = st.text(max_size=6) | ODD
+NUMBERS = st.integers(-BOTH_READ, BOTH_READ) | st.floats(allow_nan=False, allow_infinity=False)
+LEAVES = st.none() | st.booleans() | NUMBERS | TEXT
+DATA = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=12,
+).filter(lambda data: data is not None)
+
+CHATS = st.integers(-(10**13), 10**13).filter(bool).map(str)
+PLAIN_KEYS = st.builds("{}{}".format, st.sampled_from(["", "user-", "cart_", "p"]), CHATS)
+"""What both find under the same name: digits, small letters, ``-`` and ``_``."""
+
+ANY_KEYS = PLAIN_KEYS | st.builds("{}{}".format, st.sampled_from(["user:", "Cart ", "ж"]), CHATS)
+"""What grammY can store; accents, which have two spellings, and ``/`` left out."""
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Return whether two values are the same to JavaScript, whose numbers are all doubles."""
+    return same(_doubled(one), _doubled(other))
+
+
+def _doubled(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) + 0.0  # -0.0 becomes 0.0
+    if isinstance(value, list):
+        return [_doubled(each) for each in cast("Sequence[Any]", value)]
+    if isinstance(value, dict):
+        return {name: _doubled(each) for name, each in cast("dict[str, Any]", value).items()}
+    return value
+
+
+# --- storages -----------------------------------------------------------------------------
+
+
+def test_a_file_of_grammy_is_read_here(grammy: Grammy, folders: Iterator[Path]) -> None:
+    @LIMITS
+    @given(st.dictionaries(ANY_KEYS, DATA, max_size=4))
+    def check(values: dict[str, Any]) -> None:
+        folder = next(folders)
+        theirs, ours = grammy.file(folder), FileSessionStorage(folder).sync
+        for key, value in values.items():
+            theirs.write(key, value)
+
+        assert set(ours.iter_keys()) == values.keys()
+        assert all(equal(ours.read(key), value) for key, value in values.items())
+        shutil.rmtree(folder, ignore_errors=True)
+
+    check()
+
+
+def test_a_file_of_ours_is_read_by_grammy(grammy: Grammy, folders: Iterator[Path]) -> None:
+    @LIMITS
+    @given(st.dictionaries(PLAIN_KEYS, DATA, max_size=4))
+    def check(values: dict[str, Any]) -> None:
+        folder = next(folders)
+        theirs, ours = grammy.file(folder), FileSessionStorage(folder).sync
+        for key, value in values.items():
+            ours.write(key, value)
+
+        assert all(equal(theirs.read(key), value) for key, value in values.items())
+        for key in values:
+            theirs.delete(key)
+        assert list(ours.iter_keys()) == []
+        shutil.rmtree(folder, ignore_errors=True)
+
+    check()
+
+
+@pytest.mark.parametrize("ttl_ms", [None, 5000])
+@pytest.mark.parametrize("versions", [[], [3], [1, 12]])
+def test_what_one_enhancer_wrote_is_read_by_the_other(
+    grammy: Grammy, folders: Iterator[Path], ttl_ms: int | None, versions: list[int]
+) -> None:
+    table = {str(version): [Put("x", version)] for version in versions}
+
+    @settings(LIMITS, max_examples=15)
+    @given(PLAIN_KEYS, DATA)
+    def check(key: str, value: Any) -> None:
+        folder = next(folders)
+        theirs = grammy.enhanced(grammy.file(folder), ttl_ms=ttl_ms, migrations=table or None)
+        files = FileSessionStorage(folder).sync
+        ours = enhance_storage(
+            files,
+            ttl=ttl_ms and ttl_ms / 1000,
+            migrations=functions(table) or None,
+            clock=clock,
+        )
+
+        theirs.write(key, value)
+        assert equal(ours.read(key), value)
+        by_grammy = files.read(key)
+
+        ours.write(key, value)
+        assert equal(theirs.read(key), value)
+        assert equal(files.read(key), by_grammy)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    check()
+
+
+def test_each_migrates_what_the_other_wrote_with_an_older_version(
+    grammy: Grammy, tmp_path: Path
+) -> None:
+    old: dict[str, Sequence[Change]] = {"1": [Put("x", 1)]}
+    new: dict[str, Sequence[Change]] = {**old, "2": [Add("n", 10)], "10": [Append("log", "ten")]}
+    by_grammy, here = grammy.file(tmp_path), FileSessionStorage(tmp_path).sync
+    grammy.enhanced(by_grammy, migrations=old).write("5", {"n": 1})
+    enhance_storage(here, migrations=functions(old)).write("6", {"n": 2})
+
+    theirs = grammy.enhanced(by_grammy, migrations=new)
+    ours = enhance_storage(here, migrations=functions(new))
+
+    assert ours.read("5") == theirs.read("5") == {"n": 11, "log": ["ten"]}
+    assert ours.read("6") == theirs.read("6") == {"n": 12, "log": ["ten"]}
+
+
+def test_each_expires_what_the_other_wrote(grammy: Grammy, tmp_path: Path) -> None:
+    by_grammy, here = grammy.file(tmp_path), FileSessionStorage(tmp_path).sync
+    now = NOW_MS
+    theirs = grammy.enhanced(by_grammy, ttl_ms=5000)
+    ours = enhance_storage(here, ttl=5, clock=lambda: now / 1000)
+    theirs.write("5", {"n": 1})
+    ours.write("6", {"n": 2})
+
+    now += 4999
+    grammy.set_clock(now)
+    assert (ours.read("5"), theirs.read("6")) == ({"n": 1}, {"n": 2})
+
+    now += 2
+    grammy.set_clock(now)
+    assert (ours.read("5"), theirs.read("6")) == (None, UNDEFINED)
+
+
+def test_the_timeout_of_our_files_is_read_by_the_enhancer_of_grammy(
+    grammy: Grammy, tmp_path: Path
+) -> None:
+    FileSessionStorage(tmp_path, ttl=5, clock=clock).sync.write("6", {"n": 2})
+    theirs = grammy.enhanced(grammy.file(tmp_path), ttl_ms=5000)
+
+    assert theirs.read("6") == {"n": 2}
+    grammy.set_clock(NOW_MS + 5001)
+    assert theirs.read("6") is UNDEFINED
+
+
+def test_data_of_before_there_was_an_enhancer_is_read(grammy: Grammy, tmp_path: Path) -> None:
+    grammy.file(tmp_path).write("5", {"n": 1})
+    ours = enhance_storage(
+        FileSessionStorage(tmp_path).sync, ttl=5, migrations={1: lambda data: {**data, "x": 1}}
+    )
+
+    assert ours.read("5") == {"n": 1, "x": 1}
+
+
+# --- sessions -----------------------------------------------------------------------------
+
+STEPS: st.SearchStrategy[Step] = st.one_of(
+    st.builds(Increment, st.just("n"), st.integers(-2, 2)),
+    st.builds(AppendTo, st.just("list"), DATA),
+    st.builds(SetField, st.sampled_from(["x", "y"]), DATA),
+    st.builds(DeleteField, st.sampled_from(["x", "y"])),
+    st.just(Read()),
+    st.just(Assign({"n": 0, "list": []})),
+)
+TURNS = st.lists(st.tuples(st.booleans(), st.lists(STEPS, max_size=3)), max_size=6)
+TABLE: Mapping[str, Sequence[Change]] = {"1": [Put("x", 1)], "2": [Append("list", "two")]}
+
+
+@pytest.mark.parametrize("kind", ["strict", "lazy"])
+@pytest.mark.parametrize("key", ["chat", "user"])
+@pytest.mark.parametrize("is_enhanced", [False, True])
+def test_a_chat_may_change_sides_at_any_update(
+    grammy: Grammy,
+    folders: Iterator[Path],
+    kind: Literal["strict", "lazy"],
+    key: Key,
+    is_enhanced: bool,
+) -> None:
+    runner = asyncio.Runner()
+
+    @settings(LIMITS, max_examples=12)
+    @given(TURNS)
+    def check(turns: list[tuple[bool, list[Step]]]) -> None:
+        folder = next(folders)
+        theirs: Any = grammy.file(folder)
+        ours: Any = FileSessionStorage(folder)
+        if is_enhanced:
+            theirs = grammy.enhanced(theirs, ttl_ms=5000, migrations=TABLE)
+            ours = enhance_storage(ours, ttl=5, migrations=functions(TABLE), clock=clock)
+        options = Options({"n": 0, "list": []}, "u-" if key == "user" else None, key, theirs)
+        bot = grammy.bot(kind, **vars(options))
+        mirror = Mirror(kind, {"": options}, {"": ours})
+        for here, steps in turns:
+            if here:
+                run = runner.run(mirror.update([*steps, Read()], chat=-100, user=3))
+                assert run.error is None
+                saw = run.saw[-1]
+            else:
+                outcome = bot.update([*steps, Read()], chat=-100, user=3)
+                assert outcome.error is None
+                saw = outcome.saw[-1]
+            (other,) = runner.run(mirror.update([Read()], chat=-100, user=3)).saw
+            assert equal(other, saw)
+        runner.run(ours.close())
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with runner:
+        check()
+
+
+# --- keys ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raw", UPDATES.values(), ids=UPDATES)
+@pytest.mark.parametrize(
+    ("key", "function", "prefix"),
+    [
+        ("chat", keys.chat, None),
+        ("user", keys.user, "user-"),
+        ("number", keys.user, "p-"),
+        ("user_in_chat", keys.user_in_chat, "c-"),
+    ],
+)
+def test_each_kind_of_update_has_the_key_that_grammy_gives_it(
+    grammy: Grammy, raw: Any, key: Key, function: Any, prefix: str | None
+) -> None:
+    theirs = grammy.bot(key=key, prefix=prefix, initial=0).update(raw=raw)
+    ours = function({"update_id": 1, **raw})
+
+    assert {call.key for call in theirs.calls} == (
+        set() if ours is None else {f"{prefix or ''}{ours}"}
+    )
