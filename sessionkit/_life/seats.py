@@ -142,7 +142,7 @@ class SessionProperty(property):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(doc="The session that is open on this context: its data.")
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.slot: str = f"_sessionkit_{name}"

@@ -120,7 +120,7 @@ def _is_wanted(settings: Settings, full_key: str, chat: int | None, user: int | 
 
 def _user_of(parsed: ParsedKey) -> int | None:
     """The user of a key; a private chat has the number of its user."""
-    if parsed.user is None and parsed.chat is not None and parsed.chat > 0:
+    if parsed.user is None and parsed.chat > 0:
         return parsed.chat
     return parsed.user
 
