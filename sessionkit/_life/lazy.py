@@ -330,6 +330,8 @@ class LazySession(Attached, LazyData[S], Generic[S]):
     async def _take_last_assignment(self, error: BaseException | None) -> None:
         if self._record._state == PAUSED or not self._record._is_to_be_saved(error):
             return
+        if self.key is None and error is not None:
+            return  # the handler's own error is the one to see
         self._notice_assignment()
         while self._assigned:
             await self._opened()

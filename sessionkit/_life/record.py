@@ -147,7 +147,7 @@ class Record(Holding, Generic[S]):
             if self._is_to_be_saved(error):
                 if self._state == OPEN:
                     await self._save()
-                elif self._state == KEYLESS and self._data is not MISSING:
+                elif self._state == KEYLESS and not (error or self._data is MISSING):
                     raise self._unusable()  # assigned to a plain attribute
             remember(self)
         finally:

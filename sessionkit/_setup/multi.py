@@ -143,8 +143,7 @@ class MultiSession(Attached):
 
     async def _end(self, error: BaseException | None = None) -> None:
         try:
-            if error is None:
-                self._take_assigned()
+            self._take_assigned(error)
             for fragment in self._lazy():
                 await fragment._take_last_assignment(error)
         except BaseException as failure:
@@ -155,11 +154,16 @@ class MultiSession(Attached):
             opened = self._strict() + [lazy._record for lazy in self._lazy() if lazy._finish()]
             await end_all(opened, error, [self._name_of(session) for session in opened])
 
-    def _take_assigned(self) -> None:
+    def _take_assigned(self, error: BaseException | None) -> None:
         """Take over what was assigned to a plain attribute."""
-        if self._seat is not None:
-            value = self._seat.look(self._ctx)
+        if self._seat is None:
+            return
+        value = self._seat.look(self._ctx)
+        try:
             self.assigned(None if value is MISSING else value)
+        except Exception:
+            if error is None:  # otherwise the handler's own error is the one to see
+                raise
 
     def _name_of(self, session: Session[Any]) -> str:
         fragments = self._fragments
