@@ -49,7 +49,7 @@ from hypothesis import strategies as st
 
 from sessionkit._convert.plain import MAX_DEPTH, check_plain, freeze_plain
 from sessionkit._convert.types import DataConverter, converter_for, initial_for
-from sessionkit._life.frozen import freeze
+from sessionkit._frozen import freeze
 from sessionkit.codecs import JSONCodec
 from sessionkit.errors import SessionDecodeError, SessionEncodeError
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionkit import SessionEncodeError
-from sessionkit._life.frozen import Pickled, copied, freeze, freeze_loaded, thaw
+from sessionkit._frozen import Pickled, copied, freeze, freeze_loaded, thaw
 
 ATOMS = (
     st.none()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sessionkit._convert.plain import Misfit, check, shown
 from sessionkit._convert.scalars import ANYTHING, Found, Kept, Node, unexpected
-from sessionkit._life.frozen import copied
+from sessionkit._frozen import copied
 
 _LIST: Final[frozenset[type]] = frozenset({list})
 _DICT: Final[frozenset[type]] = frozenset({dict})

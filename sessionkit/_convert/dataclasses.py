@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from sessionkit._convert.plain import Misfit
 from sessionkit._convert.scalars import Found, Kept, Node, unexpected
-from sessionkit._life.frozen import copied
+from sessionkit._frozen import copied
 
 Path: TypeAlias = tuple[Any, ...]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any, Final
 
-from sessionkit._life.frozen import MARSHAL_VERSION
+from sessionkit._frozen import MARSHAL_VERSION
 from sessionkit.errors import SessionEncodeError
 
 MAX_DEPTH: Final = 900

@@ -19,7 +19,7 @@ from sessionkit._convert.times import (
     parse_duration,
     time_text,
 )
-from sessionkit._life.frozen import copied
+from sessionkit._frozen import copied
 
 Kept: TypeAlias = Mapping[int, Mapping[str, Any]] | None
 """Stored fields that no dataclass knows, by the ``id`` of the object they belong to."""

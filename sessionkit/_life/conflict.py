@@ -8,7 +8,7 @@ from copy import copy
 from typing import Any, TypeVar
 
 from sessionkit._convert.plain import shown
-from sessionkit._life.frozen import freeze
+from sessionkit._frozen import freeze
 from sessionkit._life.seats import MISSING
 from sessionkit.errors import SessionConflictError, SessionEncodeError
 

@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 
 from sessionkit._convert.plain import check_plain, freeze_plain
 from sessionkit._drive import discard, is_awaitable
+from sessionkit._frozen import freeze, freeze_loaded, thaw
 from sessionkit._life.backend import Found
-from sessionkit._life.frozen import freeze, freeze_loaded, thaw
 from sessionkit._life.seats import MISSING
 from sessionkit._life.settings import Settings
 from sessionkit.errors import SessionDecodeError, SessionEncodeError

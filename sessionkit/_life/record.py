@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from sessionkit._drive import resolve
+from sessionkit._frozen import thaw
 from sessionkit._life.backend import Found
 from sessionkit._life.forms import (
     GONE,
@@ -18,7 +19,6 @@ from sessionkit._life.forms import (
     taken_over,
     thawed,
 )
-from sessionkit._life.frozen import thaw
 from sessionkit._life.holding import Holding
 from sessionkit._life.late import notice_late_changes, remember
 from sessionkit._life.seats import MISSING, StandIn, seat_for

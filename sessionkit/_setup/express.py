@@ -13,7 +13,7 @@ from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
 from sessionkit._drive import is_awaitable
-from sessionkit._life.frozen import MARSHAL_VERSION
+from sessionkit._frozen import MARSHAL_VERSION
 from sessionkit._life.lazy import LazySession
 from sessionkit._life.record import CLOSED, FRESH
 from sessionkit._life.seats import MISSING, is_plain_object

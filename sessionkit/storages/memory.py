@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta  # noqa: TC003 (shown by help and inspect)
 from typing import Any, Final, Literal
 
-from sessionkit._life.frozen import freeze, thaw
+from sessionkit._frozen import freeze, thaw
 from sessionkit._seconds import seconds
 from sessionkit._types import ANY, Clock, Expected, Revision
 from sessionkit.errors import SessionClosedError, SessionConflictError
@@ -33,6 +33,9 @@ class MemorySessionStorage:
     What is read is a copy of what was written, so changes count only once they
     are written.  All is lost when the process ends, and every process has a
     memory of its own.  Usable from any thread; no method ever waits.
+
+    A bytes-like object that replaces a string of the very same size, where nothing
+    else in the data changes its size, may come back as ``bytes``.
 
     Args:
         ttl: How long a value lives after its last write; None for ever.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sessionkit import ANY, MemorySessionStorage, SessionConflictError, SessionEncodeError
-from sessionkit._life.frozen import freeze
+from sessionkit._frozen import freeze
 from tests.core import Clocked
 
 
