@@ -65,7 +65,8 @@ def open_as_nobody(path: str) -> None:
     try:
         SQLiteSessionStorage(path)
     except SessionError as error:
-        print(error)
+        print(error, flush=True)
+    os._exit(0)  # at a usual exit, coverage could not write what it measured either
 
 
 def fork_after_use(path: str) -> None:
