@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from sessionkit._checks import check_storage
 from sessionkit._drive import eager
 from sessionkit._enhance.enhancer import Enhancer, Options, offers
 from sessionkit._enhance.envelope import EnhancedRevision
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EnhancedRevision", "EnhancedStorage", "enhance_storage"]
 
-_REQUIRED: Final = ("read", "write", "delete")
 _SAME_NAME: Final = ("has", "read_many", "write_many", "touch", "purge_expired", "sync", "close")
 _LISTING: Final = ("iter_keys", "iter_items")
 _REVISIONS: Final = ("read_with_revision", "write_if")
@@ -73,7 +73,8 @@ def enhance_storage(
         ValueError: A *ttl* that is not positive and finite, *sliding* without *ttl*,
             no migrations in *migrations*, or versions that are no distinct numbers.
     """
-    _check_storage(storage)
+    check_storage(storage)
+    _check_not_enhanced(storage)
     if not callable(clock):
         msg = f"clock must be a function such as time.time, not {clock!r}"
         raise TypeError(msg)
@@ -287,14 +288,7 @@ def _milliseconds(ttl: timedelta | float) -> int:
     return max(1, round(span))
 
 
-def _check_storage(storage: object) -> None:
-    for name in _REQUIRED:
-        if isinstance(storage, type) or not callable(getattr(storage, name, None)):
-            msg = (
-                f"{storage!r} is no storage, which is an object with methods read, write and "
-                f"delete: {name} is missing{_hint(storage)}"
-            )
-            raise TypeError(msg)
+def _check_not_enhanced(storage: object) -> None:
     inside: object = storage
     while inside is not None:
         if isinstance(inside, EnhancedStorage):
@@ -304,11 +298,3 @@ def _check_storage(storage: object) -> None:
             )
             raise TypeError(msg)
         inside = getattr(inside, "wrapped", None)
-
-
-def _hint(storage: object) -> str:
-    if isinstance(storage, type):
-        return f". This is the class: write {storage.__name__}(...)"
-    if isinstance(storage, str):
-        return ". For a URL write storage_from_url(url)"
-    return ""

@@ -10,7 +10,7 @@ import pytest
 import sessionkit
 
 PACKAGE = Path(sessionkit.__file__).parent
-GROUND = {"_types", "_drive", "_seconds", "_frozen", "_origin", "errors", "codecs"}
+GROUND = {"_checks", "_types", "_drive", "_seconds", "_frozen", "_origin", "errors", "codecs"}
 ALLOWED = {
     "_locks": GROUND,
     "_convert": GROUND,

@@ -275,16 +275,16 @@ def test_a_storage_without_one_of_the_methods_is_refused_by_naming_it(name: str)
     storage: Any = Plain()
     setattr(storage, name, None)
 
-    with pytest.raises(TypeError, match=f"{name} is missing"):
+    with pytest.raises(TypeError, match=f"it has no method {name}\\."):
         enhance_storage(storage)
 
 
 @pytest.mark.parametrize(
     ("wrong", "advice"),
     [
-        (Plain, r"write Plain\("),
+        (Plain, r"is a class: Plain\(\)"),
         ("sqlite:///x.db", "storage_from_url"),
-        (1, "read is missing"),
+        (1, "it has no method read, write, delete"),
     ],
 )
 def test_what_is_no_storage_is_refused_with_advice(wrong: Any, advice: str) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
+from sessionkit._checks import check_storage
 from sessionkit._drive import discard, is_awaitable, settle
 from sessionkit._types import Expected, MaybeAsyncIterable, MaybeAwaitable, Revision
 
 R = TypeVar("R")
-
-_REQUIRED = ("read", "write", "delete")
 
 
 class Found(NamedTuple):
@@ -141,20 +139,6 @@ class Backend:
                 "cannot wait for: use 'async with', or a storage that has a 'sync' view"
             )
             raise TypeError(msg)
-
-
-def check_storage(storage: Any) -> None:
-    """Raise ``TypeError`` if *storage* lacks one of the three methods."""
-    if inspect.isclass(storage):
-        msg = f"storage must be an object, and {storage.__name__} is a class: {storage.__name__}()"
-        raise TypeError(msg)
-    missing = [name for name in _REQUIRED if not callable(getattr(storage, name, None))]
-    if missing:
-        msg = (
-            f"{storage!r} is no storage: it has no method {', '.join(missing)}. "
-            "A storage has read(key), write(key, value) and delete(key), sync or async"
-        )
-        raise TypeError(msg)
 
 
 def _check_revisions(storage: Any) -> None:

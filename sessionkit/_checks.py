@@ -1,0 +1,22 @@
+"""What a storage must be, checked at set-up."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_REQUIRED: Final = ("read", "write", "delete")
+
+
+def check_storage(storage: Any) -> None:
+    """Raise ``TypeError`` if *storage* lacks one of the three methods."""
+    if isinstance(storage, type):
+        msg = f"storage must be an object, and {storage.__name__} is a class: {storage.__name__}()"
+        raise TypeError(msg)
+    missing = [name for name in _REQUIRED if not callable(getattr(storage, name, None))]
+    if missing:
+        msg = (
+            f"{storage!r} is no storage: it has no method {', '.join(missing)}. "
+            "A storage has read(key), write(key, value) and delete(key), sync or async"
+            f"{'; for a URL write storage_from_url(url)' if isinstance(storage, str) else ''}"
+        )
+        raise TypeError(msg)
