@@ -6,13 +6,16 @@ import os
 import platform
 import sqlite3
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 import sessionkit
+from tests.core import STORAGES, make_storage
 
 # In CI every run draws the same examples; on a desk each run draws new ones
 settings.register_profile("desk", deadline=None)
@@ -44,3 +47,11 @@ def installed_in(pytestconfig: pytest.Config) -> Path:
     python = pytestconfig.getoption("--installed-in")
     assert isinstance(python, Path)
     return python.absolute()  # resolved, it would lead out of its virtual environment
+
+
+@pytest.fixture(params=STORAGES)
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """Each storage of the core in turn, empty."""
+    made = make_storage(request.param, tmp_path)
+    yield made
+    made.sync.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 R = TypeVar("R")
+
+Data = dict[str, Any]
 
 STORAGES = ("memory", "file", "sqlite")
 
@@ -209,3 +211,18 @@ def counters(storage: Any = None, **options: Any) -> Sessions[dict[str, Any]]:
     initial = others.pop("initial", zero)
     made: Sessions[Any] = session(initial=initial, storage=storage, **others)
     return made
+
+
+def total(theirs: Data, mine: Data) -> Data:
+    """Merge two counts."""
+    return {"n": theirs["n"] + mine["n"]}
+
+
+def add(data: Data) -> Data:
+    """Count one more."""
+    return {"n": data["n"] + 1}
+
+
+async def listed(entries: AsyncIterator[Any]) -> list[Any]:
+    """All that an async iterator gives, sorted."""
+    return sorted([entry async for entry in entries])

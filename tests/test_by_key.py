@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -23,42 +23,19 @@ from sessionkit import (
     session,
 )
 from tests.core import (
-    STORAGES,
     Ctx,
     Live,
     Lock,
     Oops,
     Remote,
+    add,
     counters,
     free,
-    make_storage,
+    listed,
     run,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
-
 Data = dict[str, Any]
-
-
-@pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    made = make_storage(request.param, tmp_path)
-    yield made
-    made.sync.close()
-
-
-def total(theirs: Data, mine: Data) -> Data:
-    return {"n": theirs["n"] + mine["n"]}
-
-
-async def listed(entries: AsyncIterator[Any]) -> list[Any]:
-    return sorted([entry async for entry in entries])
-
-
-def add(data: Data) -> Data:
-    return {"n": data["n"] + 1}
 
 
 # get, update, delete

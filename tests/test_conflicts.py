@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from sessionkit import SessionConflictError, SessionEncodeError, merge_fields, session
-from tests.core import STORAGES, Live, Remote, counters, free, make_storage, run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+from tests.core import Live, Remote, counters, free, run
 
 Data = dict[str, Any]
-
-
-@pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    made = make_storage(request.param, tmp_path)
-    yield made
-    made.sync.close()
 
 
 @pytest.mark.parametrize("before", [None, {"n": 5}])

@@ -14,24 +14,17 @@ import pytest
 
 from sessionkit import LazySessions, Sessions, lazy_session, session
 from tests import counting_worker
-from tests.core import STORAGES, Ctx, by_chat, make_storage, zero
+from tests.core import Ctx, by_chat, zero
 from tests.counting_worker import add
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
 TOTAL = 2000
 IN_FLIGHT = 64
 CHATS = 8
 
 Kind = Sessions[dict[str, int]] | LazySessions[dict[str, int]]
-
-
-@pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    made = make_storage(request.param, tmp_path)
-    yield made
-    made.sync.close()
 
 
 async def handle(ctx: Any) -> None:

@@ -17,7 +17,6 @@ from sessionkit import (
     session,
 )
 from tests.core import (
-    STORAGES,
     Live,
     Oops,
     counters,
@@ -27,15 +26,7 @@ from tests.core import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    made = make_storage(request.param, tmp_path)
-    yield made
-    made.sync.close()
 
 
 # Verbs

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,7 +15,6 @@ from sessionkit import (
     session,
 )
 from tests.core import (
-    STORAGES,
     Ctx,
     Live,
     Oops,
@@ -23,21 +22,10 @@ from tests.core import (
     by_chat,
     counters,
     free,
-    make_storage,
     run,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 Data = dict[str, Any]
-
-
-@pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    made = make_storage(request.param, tmp_path)
-    yield made
-    made.sync.close()
 
 
 def test_a_session_is_loaded_changed_and_found_again(storage: Any) -> None:

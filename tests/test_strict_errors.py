@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,28 +15,16 @@ from sessionkit import (
     session,
 )
 from tests.core import (
-    STORAGES,
     Ctx,
     Live,
     Oops,
     Remote,
     counters,
     free,
-    make_storage,
     run,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 Data = dict[str, Any]
-
-
-@pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    made = make_storage(request.param, tmp_path)
-    yield made
-    made.sync.close()
 
 
 class Flavored(SessionFlavor[Data], Ctx):

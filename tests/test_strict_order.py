@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,7 +15,6 @@ from sessionkit import (
     SessionReentrancyError,
 )
 from tests.core import (
-    STORAGES,
     Ctx,
     Live,
     Lock,
@@ -24,22 +22,11 @@ from tests.core import (
     Remote,
     counters,
     free,
-    make_storage,
     run,
     until,
 )
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 Data = dict[str, Any]
-
-
-@pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    made = make_storage(request.param, tmp_path)
-    yield made
-    made.sync.close()
 
 
 class Flavored(SessionFlavor[Data], Ctx):

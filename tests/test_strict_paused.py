@@ -16,7 +16,6 @@ from sessionkit import (
     session,
 )
 from tests.core import (
-    STORAGES,
     Ctx,
     Lock,
     Oops,
@@ -24,21 +23,12 @@ from tests.core import (
     by_chat,
     counters,
     free,
-    make_storage,
     run,
     until,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
-
-
-@pytest.fixture(params=STORAGES)
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    made = make_storage(request.param, tmp_path)
-    yield made
-    made.sync.close()
+    from collections.abc import Awaitable, Callable
 
 
 # Paused
