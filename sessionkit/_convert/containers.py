@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sessionkit._convert.plain import Misfit, check, shown
+from sessionkit._convert.plain import Misfit, check, is_text, shown
 from sessionkit._convert.scalars import ANYTHING, Found, Kept, Node, unexpected
 from sessionkit._frozen import copied
 
@@ -217,7 +217,7 @@ def _union(
     by_plain: dict[type, Node],
 ) -> Node:
     def encode(value: object, kept: Kept) -> Any:
-        member = by_python.get(type(value))
+        member = by_python.get(str if is_text(value) else type(value))
         if member is None:
             raise unexpected(value, label)
         return member.encode(value, kept)

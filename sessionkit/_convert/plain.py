@@ -6,6 +6,7 @@ import json
 import marshal
 import sys
 from collections.abc import Iterator
+from enum import Enum
 from math import isfinite
 from typing import Any, Final
 
@@ -85,19 +86,32 @@ def _fault(value: Any) -> SessionEncodeError | None:
     return None
 
 
-def freeze_plain(value: Any) -> bytes:
-    """Return a frozen copy of a plain value, as ``freeze`` does.
+def freeze_plain(value: Any) -> tuple[bytes, Any]:
+    """Return a frozen copy of a plain value, as ``freeze`` does, and the value.
 
-    What ``check_plain`` refuses may pass: it is for finding out cheaply whether
-    there is anything to check.
+    Texts of a library's own kind are ``str`` in both.  What ``check_plain``
+    refuses may pass: it is for finding out cheaply whether there is anything
+    to check.
 
     Raises:
         SessionEncodeError: The value is not plain; the text says where.
     """
     try:
-        return marshal.dumps(value, MARSHAL_VERSION)
+        return marshal.dumps(value, MARSHAL_VERSION), value
     except ValueError as error:
-        raise _fault(value) or encode_error(Misfit(f"cannot be copied: {error}")) from error
+        fault = _fault(value)
+        if fault is not None:
+            raise fault from error
+        plain = json.loads(json.dumps(value))
+        return marshal.dumps(plain, MARSHAL_VERSION), plain
+
+
+def is_text(value: object) -> bool:
+    """Whether *value* is a ``str``, or a library's own kind of it, such as pyrogram's ``Str``.
+
+    Members of an Enum are none: their names would be lost.
+    """
+    return isinstance(value, str) and not isinstance(value, Enum)
 
 
 def check(value: Any) -> None:
@@ -143,7 +157,7 @@ def _entries(container: Any) -> Iterator[tuple[Any, Any]]:
     if type(container) is list:
         return enumerate(container)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     for key in container:
-        if type(key) is not str:
+        if type(key) is not str and not is_text(key):
             raise Misfit(_key_reason(key))
     return iter(container.items())
 
@@ -153,7 +167,7 @@ def _check_scalar(value: Any) -> None:
         check_digits(value)
     elif type(value) is float:
         check_finite(value)
-    elif type(value) not in _ATOMS:
+    elif type(value) not in _ATOMS and not is_text(value):
         raise Misfit(_reason(value))
 
 

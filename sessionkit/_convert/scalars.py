@@ -11,7 +11,16 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
-from sessionkit._convert.plain import SHORT, Misfit, check, check_digits, check_finite, named, shown
+from sessionkit._convert.plain import (
+    SHORT,
+    Misfit,
+    check,
+    check_digits,
+    check_finite,
+    is_text,
+    named,
+    shown,
+)
 from sessionkit._convert.times import (
     datetime_text,
     duration_text,
@@ -70,6 +79,23 @@ def _atom(kind: type) -> Node:
 
     types = frozenset({kind})
     return Node(label, same, same, types, types, is_plain=True, atoms=types)
+
+
+def _string() -> Node:
+    def encode(value: Any, _: object) -> str:
+        if type(value) is str:
+            return value
+        if is_text(value):
+            return str.__str__(value)
+        raise unexpected(value, "str")
+
+    def decode(plain: Any, _: object) -> str:
+        if type(plain) is str:
+            return plain
+        raise unexpected(plain, "str")
+
+    types: frozenset[type] = frozenset({str})
+    return Node("str", encode, decode, types, types, is_plain=True, atoms=types)
 
 
 def _integer() -> Node:
@@ -152,7 +178,7 @@ _NOTHING: Final = _atom(type(None))
 SCALARS: Final[dict[Any, Node]] = {
     Any: ANYTHING,
     object: ANYTHING,
-    str: _atom(str),
+    str: _string(),
     bool: _atom(bool),
     None: _NOTHING,
     type(None): _NOTHING,
