@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import WrapperDescriptorType
 from typing import Any, Final, TypeAlias, cast
+from weakref import ProxyTypes
 
 Identifier: TypeAlias = int | str
 
@@ -42,14 +44,97 @@ UPDATE_KINDS: Final = (
 ANONYMOUS_ADMIN: Final = 1087968824
 CHANNEL_SENDER: Final = 136817688
 
+_SENDERS: Final = ("sender_chat", "actor_chat", "voter_chat")
+_USERS: Final = ("from_user", "from", "user")
+
 _WITH_MESSAGE: Final = ("callback_query", None)
+_MOST_CLASSES: Final = 1024
+
+Reader: TypeAlias = Callable[[Any, str, None], Any]
+"""Takes a holder, a name and None; returns its item or attribute of that name, else None."""
+
+
+class _Readers(dict[type, Reader]):
+    """How to read objects of a class: found out once, for that takes longer than reading."""
+
+    def __init__(self, find: Callable[[type], Reader]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, kind: type) -> Reader:
+        if len(self) >= _MOST_CLASSES:  # somebody makes classes without end
+            self.clear()
+        reader = self[kind] = self._find(kind)
+        return reader
+
+
+def _reader_of_attributes(kind: type) -> Reader:
+    is_model = getattr(getattr(kind, "__getattr__", None), "__module__", None) == "pydantic.main"
+    return _model_reader(kind) if is_model and not _may_pretend(kind) else getattr
+
+
+def _reader(kind: type) -> Reader:
+    if kind is dict:
+        return dict[str, Any].get
+    if _may_pretend(kind):
+        return _read_either
+    return _read_item if issubclass(kind, Mapping) else ATTRIBUTES[kind]
+
+
+def _reader_of_likely(kind: type) -> Reader:
+    reader = READERS[kind]
+    return getattr if reader is ATTRIBUTES[kind] else reader
+
+
+def _may_pretend(kind: type) -> bool:
+    """Whether its objects may say that they are of another class, as proxies and mocks do."""
+    return (
+        "__class__" in _declared_in(kind)
+        or not isinstance(kind.__getattribute__, WrapperDescriptorType)
+        or issubclass(kind, ProxyTypes)
+    )
+
+
+def _declared_in(kind: type) -> set[str]:
+    return {name for base in kind.__mro__[:-1] for name in vars(base)}
+
+
+def _read_either(holder: Any, name: str, default: None) -> Any:
+    if isinstance(holder, Mapping):
+        return _read_item(cast("Mapping[str, Any]", holder), name, default)
+    return getattr(holder, name, default)
+
+
+def _read_item(holder: Mapping[str, Any], name: str, _: None) -> Any:
+    return holder.get(name)
+
+
+def _model_reader(kind: Any) -> Reader:
+    """What ``getattr`` does, but that pydantic takes two microseconds to miss an attribute."""
+    known = _declared_in(kind).union(kind.model_fields)
+
+    def read_field(model: Any, name: str, default: None) -> Any:
+        if name in known or name in model.__dict__:
+            return getattr(model, name, default)
+        extra = getattr(model, "__pydantic_extra__", None)
+        return extra.get(name, default) if extra else default
+
+    return read_field
+
+
+ATTRIBUTES: Final = _Readers(_reader_of_attributes)
+"""How to read an attribute, even of a mapping."""
+
+READERS: Final = _Readers(_reader)
+"""How to read an item of a mapping, or else an attribute."""
+
+LIKELY: Final = _Readers(_reader_of_likely)
+"""The same for what is there most of the time: that is read quicker, and its absence slower."""
 
 
 def read(holder: Any, name: str) -> Any:
     """Return the item or attribute *name* of *holder*, None if there is none."""
-    if isinstance(holder, Mapping):
-        return cast("Mapping[str, Any]", holder).get(name)
-    return getattr(holder, name, None)
+    return READERS[type(holder)](holder, name, None)
 
 
 def identifier(value: object) -> Identifier | None:
@@ -59,21 +144,27 @@ def identifier(value: object) -> Identifier | None:
     return value if isinstance(value, str) and value else None
 
 
-def _id_of(holder: object) -> Identifier | None:
-    return None if holder is None else identifier(read(holder, "id"))
+def id_of(holder: object) -> Identifier | None:
+    """Return the id of a chat or user, None if that is None, or has none."""
+    if holder is None:
+        return None
+    found = LIKELY[type(holder)](holder, "id", None)
+    return found if type(found) is int else identifier(found)
 
 
 def update_of(ctx: Any) -> Any:
     """Return the update that *ctx* is or carries, None if there is none."""
-    if read(ctx, "update_id") is not None:
+    read_ctx = READERS[type(ctx)]
+    if read_ctx(ctx, "update_id", None) is not None:
         return ctx
-    carried = read(ctx, "update")
-    return None if read(carried, "update_id") is None else carried
+    carried = read_ctx(ctx, "update", None)
+    return None if carried is None or read(carried, "update_id") is None else carried
 
 
 def _event_in(holder: Any) -> tuple[str | None, Any]:
+    read_holder = READERS[type(holder)]
     for kind in UPDATE_KINDS:
-        event = read(holder, kind)
+        event = read_holder(holder, kind, None)
         if event is not None:
             return kind, event
     return None, None
@@ -90,7 +181,10 @@ def _unknown_event_in(update: Any) -> tuple[str | None, Any]:
 
 def event_of(ctx: Any) -> tuple[str | None, Any]:
     """Return kind and event of an update or context; ``(None, ctx)`` if it is an event itself."""
-    update = update_of(ctx)
+    return _event_of(ctx, update_of(ctx))
+
+
+def _event_of(ctx: Any, update: Any) -> tuple[str | None, Any]:
     if update is not None:
         kind, event = _event_in(update)
         return (kind, event) if kind is not None else _unknown_event_in(update)
@@ -114,30 +208,68 @@ def describe(ctx: Any) -> str:
     return snake if snake in UPDATE_KINDS else name
 
 
+def plain_event(ctx: Any) -> Any:
+    """Return the event in *ctx* if no other place has to be looked at; None: ask ``Origin``.
+
+    A short way for most updates: messages without a business connection, and
+    events that stand alone.
+    """
+    read_ctx = READERS[type(ctx)]
+    if read_ctx(ctx, "update_id", None) is not None:
+        event = read_ctx(ctx, "message", None)
+    else:
+        update = read_ctx(ctx, "update", None)
+        if update is None:
+            event = ctx if read_ctx(ctx, "message", None) is None else None
+        elif read_ctx(ctx, "business_connection_id", None) is None:
+            read_update = READERS[type(update)]
+            is_update = read_update(update, "update_id", None) is not None
+            event = read_update(update, "message", None) if is_update else None
+        else:
+            return None
+    if event is None or LIKELY[type(event)](event, "business_connection_id", None) is not None:
+        return None
+    return event
+
+
+def plain_user(event: Any) -> Identifier | None:
+    """Return the id of a plain event's user; None: ask ``Origin``."""
+    read_event = READERS[type(event)]
+    for name in _SENDERS:
+        if read_event(event, name, None) is not None:
+            return None
+    for name in _USERS:
+        found = id_of(read_event(event, name, None))
+        if found is not None:
+            return None if found in (ANONYMOUS_ADMIN, CHANNEL_SENDER) else found
+    return None
+
+
 class Origin:
     """Chat, user, thread and business connection of one update; each looked up when asked for."""
 
-    __slots__ = ("_event", "_holders", "_message")
+    __slots__ = ("_event", "_holders", "_sources")
 
     def __init__(self, ctx: Any) -> None:
-        kind, event = event_of(ctx)
+        update = update_of(ctx)
+        kind, event = _event_of(ctx, update)
         self._event = event
-        self._message = read(event, "message") if kind in _WITH_MESSAGE else None
         # An update says nothing itself, a context around it may.
-        is_bare = ctx is event or read(ctx, "update_id") is not None
-        self._holders = (event,) if is_bare else (event, ctx)
-
-    def _sources(self) -> tuple[Any, ...]:
-        if self._message is None:
-            return self._holders
-        return (self._event, self._message, *self._holders[1:])
+        is_bare = ctx is event or ctx is update
+        self._holders: tuple[Any, ...] = (event,) if is_bare else (event, ctx)
+        self._sources = self._holders
+        if kind in _WITH_MESSAGE:
+            message = read(event, "message")
+            if message is not None:
+                self._sources = (event, message, *self._holders[1:])
 
     def chat(self) -> Identifier | None:
         """Return the chat's id; for a new business connection, the one with its owner."""
-        for source in self._sources():
-            found = _id_of(read(source, "chat"))
+        for source in self._sources:
+            read_source = READERS[type(source)]
+            found = id_of(read_source(source, "chat", None))
             if found is None:
-                found = identifier(read(source, "chat_id"))
+                found = identifier(read_source(source, "chat_id", None))
             if found is not None:
                 return found
         return identifier(read(self._event, "user_chat_id"))
@@ -153,22 +285,23 @@ class Origin:
         return None if user == CHANNEL_SENDER else user
 
     def _sender_chat(self) -> Identifier | None:
-        if _is_channel(read(self._event, "chat")):
-            return None
-        for name in ("sender_chat", "actor_chat", "voter_chat"):
-            found = _id_of(read(self._event, name))
+        event = self._event
+        read_event = READERS[type(event)]
+        for name in _SENDERS:
+            found = id_of(read_event(event, name, None))
             if found is not None:
-                return found
+                return None if _is_channel(read_event(event, "chat", None)) else found
         return None
 
     def _named_user(self) -> Identifier | None:
         for source in self._holders:
-            for name in ("from_user", "from", "user"):
-                found = _id_of(read(source, name))
+            read_source = READERS[type(source)]
+            for name in _USERS:
+                found = id_of(read_source(source, name, None))
                 if found is not None:
                     return found
             for name in ("user_id", "sender_id"):
-                found = identifier(read(source, name))
+                found = identifier(read_source(source, name, None))
                 if found is not None:
                     return found
         return self._booster()
@@ -177,11 +310,11 @@ class Origin:
         boost = read(self._event, "boost")
         source = read(self._event if boost is None else boost, "source")
         # Gift codes and giveaways name whom the boost was given to, who did nothing.
-        return _id_of(read(source, "user")) if read(source, "source") == "premium" else None
+        return id_of(read(source, "user")) if read(source, "source") == "premium" else None
 
     def thread(self) -> Identifier | None:
         """Return the topic's id; the thread of a plain reply is no topic."""
-        for source in self._sources():
+        for source in self._sources:
             found = identifier(read(source, "thread_id"))
             if found is None and _is_in_topic(source):
                 found = identifier(read(source, "message_thread_id"))
@@ -191,9 +324,9 @@ class Origin:
 
     def business(self) -> str | None:
         """Return the id of the business connection that a message came through."""
-        for source in self._sources():
-            found = read(source, "business_connection_id")
-            if isinstance(found, str) and found:
+        for source in self._sources:
+            found = READERS[type(source)](source, "business_connection_id", None)
+            if found is not None and isinstance(found, str) and found:
                 return found
         return None
 
@@ -212,8 +345,12 @@ def _is_in_topic(source: Any) -> bool:
 def migration_of(ctx: Any) -> tuple[int, int] | None:
     """Return old and new id of a chat if *ctx* is a service message about its migration."""
     _, event = event_of(ctx)
-    here = _id_of(read(event, "chat"))
-    to, origin = read(event, "migrate_to_chat_id"), read(event, "migrate_from_chat_id")
+    read_event = READERS[type(event)]
+    to = read_event(event, "migrate_to_chat_id", None)
+    origin = read_event(event, "migrate_from_chat_id", None)
+    if to is None and origin is None:
+        return None
+    here = id_of(read(event, "chat"))
     if not isinstance(here, int):
         return None
     if isinstance(to, int):

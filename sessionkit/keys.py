@@ -28,7 +28,18 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sessionkit._origin import Identifier, Origin, describe, event_of, migration_of
+from sessionkit._origin import (
+    ATTRIBUTES,
+    LIKELY,
+    Identifier,
+    Origin,
+    describe,
+    event_of,
+    id_of,
+    migration_of,
+    plain_event,
+    plain_user,
+)
 from sessionkit.errors import InvalidSessionKeyError
 
 if TYPE_CHECKING:
@@ -51,31 +62,34 @@ __all__ = [
 
 
 def _segment(part: Identifier) -> str:
+    if type(part) is int:
+        return str(part)
     # Ids of other platforms may hold the separator; Telegram's never do.
     return str(part).replace("%", "%25").replace("/", "%2F")
 
 
 def _join(origin: Origin, *parts: Identifier) -> str:
-    segments = [_segment(part) for part in parts]
+    key = "/".join([_segment(part) for part in parts])
     business = origin.business()
-    if business is not None:
-        segments.insert(0, f"b{_segment(business)}")
-    return "/".join(segments)
+    return key if business is None else f"b{_segment(business)}/{key}"
 
 
 def chat(ctx: Any, /) -> str | None:
     """Return the key of the chat, None if the update belongs to none."""
-    # A context with a plain chat_id is the common case, and this the hot path.
-    try:
-        chat_id = ctx.chat_id
-    except AttributeError:
-        return _chat(Origin(ctx))
+    # The common case is a context with a plain chat_id, or a plain message.
+    get = ATTRIBUTES[type(ctx)]
+    chat_id = get(ctx, "chat_id", None)
     if (
         type(chat_id) is int
-        and getattr(ctx, "update", None) is None
-        and getattr(ctx, "business_connection_id", None) is None
+        and get(ctx, "update", None) is None
+        and get(ctx, "business_connection_id", None) is None
     ):
         return str(chat_id)
+    event = plain_event(ctx)
+    if event is not None:
+        chat_id = id_of(LIKELY[type(event)](event, "chat", None))
+        if chat_id is not None:
+            return _segment(chat_id)
     return _chat(Origin(ctx))
 
 
@@ -86,7 +100,9 @@ def _chat(origin: Origin) -> str | None:
 
 def user(ctx: Any, /) -> str | None:
     """Return the key of the user, None if the update names none."""
-    return _user(Origin(ctx))
+    event = plain_event(ctx)
+    user_id = None if event is None else plain_user(event)
+    return _user(Origin(ctx)) if user_id is None else _segment(user_id)
 
 
 def _user(origin: Origin) -> str | None:
