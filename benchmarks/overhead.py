@@ -193,6 +193,7 @@ def bots_for(data: dict[str, Any]) -> dict[str, tuple[Bot, type[Context]]]:
     strict = session(initial=empty, storage=filled_storage(data), get_session_key=chat_key)
     plain = session(initial=lambda: dict(data), get_session_key=chat_key)
     lazy = lazy_session(initial=empty, storage=filled_storage(data), get_session_key=chat_key)
+    by_default = lazy_session(initial=empty, storage=filled_storage(data))
     return {
         "bare": (bare_bot(count), at_hand),
         "isolation floor": (bot_with(isolation_floor(filled_table(data)), count), Context),
@@ -201,6 +202,7 @@ def bots_for(data: dict[str, Any]) -> dict[str, tuple[Bot, type[Context]]]:
         "strict, held to JSON": (bot_with(plain, count), Context),
         "bare, ignoring": (bare_bot(ignore), at_hand),
         "lazy, untouched": (bot_with(lazy, ignore), Context),
+        "lazy, untouched, keys.chat": (bot_with(by_default, ignore), Context),
         "lazy, nothing checked": (bot_with(show_and_take_away, ignore), Context),
         "equal wrapper": (bot_with(equal_wrapper, count), at_hand),
         "lock": (bot_with(locked_wrapper(), count), at_hand),
@@ -216,6 +218,7 @@ ROWS = (
     ("strict, held to JSON", "bare", "bare", None),
     ("lazy, nothing checked", "bare, ignoring", "bare, ignoring", None),
     ("lazy, untouched", "bare, ignoring", "bare, ignoring", 1.3),
+    ("lazy, untouched, keys.chat", "bare, ignoring", "bare, ignoring", 1.3),
     ("lock", "equal wrapper", "bare", 0.4),
 )
 

@@ -17,16 +17,40 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionkit import MemorySessionStorage, SessionEncodeError
+from sessionkit import InvalidSessionKeyError, MemorySessionStorage, SessionEncodeError, keys
+from sessionkit._setup.express import lazy_express, strict_express
 from tests.contexts import Ctx, assert_nothing_left, lazy, run, strict, update
 
 
-class Roundabout(Ctx):
+class Direct(Ctx):
+    user_id = 1
+
+
+def by_user_id(ctx: Any) -> Any:
+    return ctx.user_id
+
+
+def by_chat_or_true(ctx: Any) -> Any:
+    return True if ctx.chat == "1" else ctx.chat
+
+
+def by_number(ctx: Any) -> Any:
+    return Number(1)
+
+
+class Number(int):
+    """An ``int`` that does not write itself as one."""
+
+    def __str__(self) -> str:
+        return "number"
+
+
+class Roundabout(Direct):
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
 
-Roundabout.__name__ = "Ctx"  # it shows in texts
+Direct.__name__ = Roundabout.__name__ = "Ctx"  # it shows in texts
 
 
 class Stop(BaseException):
@@ -343,7 +367,7 @@ Program = tuple[dict[str, Any] | None, list[Step]]
 
 
 async def both(programs: list[Program], make: Any, **options: Any) -> tuple[list[Any], list[Any]]:
-    lanes = Lane(make, Ctx, **options), Lane(make, Roundabout, **options)
+    lanes = Lane(make, Direct, **options), Lane(make, Roundabout, **options)
     for lane in lanes:
         await lane.warm_up()
         ctx = lane.kind()
@@ -362,6 +386,11 @@ OPTIONS: list[dict[str, Any]] = [
     {"on_conflict": "overwrite"},
     {"prefix": ""},
     {"initial": None},
+    {"get_session_key": keys.user},
+    {"get_session_key": by_user_id},
+    {"get_session_key": by_user_id, "prefix": "p-"},
+    {"get_session_key": by_number},
+    {"get_session_key": keys.chat, "save_on_error": True},  # there is none
 ]
 
 
@@ -418,6 +447,44 @@ def test_telling_handlers_meet_the_same_on_both_lanes(
     for options in OPTIONS:
         express, general = run(both(programs, make, **options))
         assert express == general
+
+
+@pytest.mark.parametrize(
+    ("key", "goes"),
+    [("1", True), (1, True), (0, True), (None, False), (Number(1), False)],
+    ids=["str", "int", "zero", "None", "subclass of int"],
+)
+@pytest.mark.parametrize("make", [strict, lazy])
+def test_text_and_numbers_go_by_express(make: Any, key: Any, goes: bool) -> None:
+    """And nothing else does, or this file would test nothing."""
+    roundabout: list[Any] = []
+
+    async def general(ctx: Any, handler: Any, *given: Any) -> Any:
+        roundabout.append(given)
+        return await sessions._general(ctx, handler, *given)
+
+    def get_key(_: object) -> Any:
+        return key
+
+    sessions = make(storage=MemorySessionStorage(), get_session_key=get_key)
+    express = strict_express if make is strict else lazy_express
+    lane = express(sessions._settings, general)
+    sessions.storage.write_many({"0": {"n": 1}, "1": {"n": 1}})
+    for _ in range(3):
+        run(lane(Direct(), lambda _: None))
+
+    assert len(roundabout) == (3 if not goes else make is strict)  # to learn of the class
+
+
+@pytest.mark.parametrize("make", [strict, lazy])
+def test_a_truth_is_no_number(make: Any) -> None:
+    sessions = make(storage=MemorySessionStorage(), get_session_key=by_chat_or_true)
+    run(update(sessions, Direct("2"), lambda _: None))
+
+    for _ in range(2):
+        with pytest.raises(InvalidSessionKeyError, match=r"this one is True \(bool\)"):
+            run(update(sessions, Direct("1"), lambda _: None))
+    assert_nothing_left(sessions)
 
 
 @pytest.mark.parametrize("make", [strict, lazy])

@@ -426,6 +426,17 @@ def test_is_new_needs_a_read(storage: Any, kind: Any) -> None:
     handle(sessions, handler, kind())
 
 
+def test_errors_have_the_key_as_the_storage_knows_it(kind: Any) -> None:
+    sessions = lazy(prefix="p-")
+
+    async def handler(ctx: Any) -> None:
+        with pytest.raises(SessionError) as caught:
+            _ = sessions.of(ctx).is_new
+        assert caught.value.key == "p-1"
+
+    handle(sessions, handler, kind())
+
+
 def test_repr_tells_the_state(kind: Any) -> None:
     sessions = lazy()
 

@@ -55,6 +55,35 @@ def test_a_handler_may_be_sync_and_gives_its_result() -> None:
     run(main())
 
 
+class Text(str):
+    """A library's own kind of text, as pyrogram's messages have."""
+
+    __slots__ = ()
+
+
+def test_a_text_of_a_library_s_own_is_stored_as_a_text(storage: Any) -> None:
+    async def main() -> None:
+        sessions = session(dict[str, Any], storage=storage)
+        async with sessions.open(1) as opened:
+            opened.data["name"] = Text("Ann")
+        async with sessions.open(1) as opened:
+            opened.data["name"] = Text("Ann")
+            assert not opened.is_changed or storage.any_value
+        assert storage.sync.read("1") == {"name": "Ann"}
+
+    run(main())
+
+
+def test_without_a_storage_it_comes_back_as_a_plain_one() -> None:
+    async def main() -> None:
+        sessions = session(dict[str, Any])
+        async with sessions.open(1) as opened:
+            opened.data["name"] = Text("Ann")
+        assert type((await sessions.get(1))["name"]) is str
+
+    run(main())
+
+
 def test_one_read_per_update_and_no_write_if_nothing_changed() -> None:
     async def main() -> None:
         storage = Remote(**{"1": {"n": 5}})

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from weakref import WeakSet
 
-from sessionkit._life.seats import MISSING, Seat, cannot_attach, class_of, property_seat, seat_for
+from sessionkit._life.seats import (
+    MISSING,
+    Seat,
+    cannot_attach,
+    class_of,
+    own_attributes,
+    property_seat,
+    seat_for,
+)
 from sessionkit.errors import SessionError
+
+MARK: Final = "_sessionkit_untouched"
+"""The attribute by which a plain context knows its lazy session while nobody looked for it.
+
+It costs a third of what the registry costs, in which the session is from then on.
+"""
 
 
 class Seating(Protocol):
@@ -45,6 +59,11 @@ class Attached:
             self._take(seat, seating, first)
         seating.seated[id(ctx)] = self
 
+    def _register_marked(self, seated: dict[int, Any]) -> None:
+        """Be found by the registry, no longer by the mark on the context."""
+        seated[id(self._ctx)] = self
+        own_attributes(self._ctx).pop(MARK, None)
+
     def _take(self, seat: Seat, seating: Seating, first: Any) -> None:
         ctx, attribute = self._ctx, seating.attribute
         before = seat.look(ctx)
@@ -82,6 +101,9 @@ def register(seating: Seating) -> None:
 
 def open_on(ctx: Any, seating: Seating) -> Any:
     """The session of these ``Sessions`` that is open on *ctx*, None if there is none."""
+    marked = own_attributes(ctx).get(MARK)
+    if marked is not None:
+        marked._unfold()
     return seating.seated.get(id(ctx))
 
 

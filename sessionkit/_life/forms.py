@@ -77,7 +77,9 @@ def encoded(settings: Settings, key: str, data: Any, residue: Any) -> Change:
         raise SessionEncodeError(msg, key=key)
     with naming(key):
         plain = settings.conversion.close(data, residue) if settings.conversion else data
-        return Change(freeze(plain) if settings.any_value else freeze_plain(plain), plain)
+        if settings.any_value:
+            return Change(freeze(plain), plain)
+        return Change(*freeze_plain(plain))
 
 
 def reencoded(settings: Settings, frozen: bytes) -> bytes:

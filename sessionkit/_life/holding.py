@@ -41,6 +41,16 @@ class Holding(Attached):
             except BaseException:
                 self._let_go()
                 raise
+        if settings.moved and self._ctx is not None:
+            await self._follow(seen=seen)
+
+    async def _follow(self, *, seen: bool) -> None:
+        """Go on under the key to which this chat has moved, if it has."""
+        key = self._settings.followed(str(self.key))
+        if key != self.key:
+            await self._release()
+            self.key = key
+            await self._acquire(seen=seen)
 
     async def _release(self) -> None:
         if not self._holds_key:

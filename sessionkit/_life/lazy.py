@@ -5,20 +5,38 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeGuard, TypeVar
+from typing import Any, Final, Generic, Self, TypeGuard, TypeVar
 
+from sessionkit import keys
 from sessionkit._drive import discard, is_awaitable
 from sessionkit._life.attach import Attached
 from sessionkit._life.lazy_data import LazyData
-from sessionkit._life.record import CLOSED, FRESH, KEYLESS, NEW, OPEN, PAUSED
+from sessionkit._life.record import CLOSED, FRESH, KEYLESS, LENT, NEW, OPEN, PAUSED
 from sessionkit._life.seats import MISSING, seat_for
-from sessionkit._life.settings import Settings
+from sessionkit._life.settings import KeyFunction, Settings, check_key
 from sessionkit._life.strict import Session
 from sessionkit._life.sync import SyncLazySession
 from sessionkit._types import ANY
 from sessionkit.errors import SessionEncodeError, SessionError
 
 S = TypeVar("S")
+
+UNASKED: Final[Any] = object()
+"""In place of a key for which the key function was not asked yet."""
+
+_READ_THE_UPDATE: Final = (
+    keys.chat,
+    keys.chat_or_user,
+    keys.topic,
+    keys.user,
+    keys.user_in_chat,
+    keys.user_in_topic,
+)
+
+
+def may_be_asked_late(get_key: KeyFunction) -> bool:
+    """Whether a key function may as well be asked late, or never: an update stays as it is."""
+    return any(get_key is known for known in _READ_THE_UPDATE)
 
 
 class LazySession(Attached, LazyData[S], Generic[S]):
@@ -33,24 +51,30 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         "_assigned",
         "_assignments",
         "_gate",
+        "_key",
         "_record",
         "_settings",
         "_state",
-        "key",
     )
 
-    key: str | None
-    """The key, without prefix; None if this update has none."""
+    _settings: Settings
+    _key: str | None
+    _state: int
 
-    def __init__(self, settings: Settings, key: str | None) -> None:
-        self._settings = settings
-        self.key = key
-        self._state = KEYLESS if key is None else NEW
-        self._ctx = None
-        self._fill_slots()
+    @classmethod
+    def for_key(cls, settings: Settings, key: str | None) -> Self:
+        """Make one; there is no ``__init__`` because express leaves most slots empty."""
+        session = cls()
+        session._settings = settings
+        session._key = key
+        session._state = NEW
+        session._ctx = None
+        session._fill_slots()
+        return session
 
     def _fill_slots(self) -> None:
-        self._record: Session[S] = Session(self._settings, self.key)
+        self._record: Session[S] = Session(self._settings, None)
+        """Gets the key when it is opened."""
         self._assigned: list[Any] = []
         """What was assigned: the last counts, and an awaitable may ask for the one before."""
         self._assignments = 0
@@ -59,11 +83,20 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         self._before = MISSING
 
     def __repr__(self) -> str:
-        states = ("untouched", "open", "untouched", "without a key", "", "closed")
-        return f"<{type(self).__name__} {self.key!r}, {states[self._state]}>"
+        states = ("untouched", "open", "untouched", "without a key", "", "closed", "untouched")
+        return f"<{type(self).__name__} {self.key!r}, {states[self._told_state()]}>"
 
     def __await__(self) -> Generator[Any, Any, S]:
         return self._get().__await__()
+
+    @property
+    def key(self) -> str | None:
+        """The key, without prefix; None if this update has none."""
+        if self._key is UNASKED:
+            settings = self._settings
+            key = check_key(settings.get_key(self._ctx))
+            self._key = settings.followed(key) if key is not None and settings.moved else key
+        return self._key
 
     @property
     def has_key(self) -> bool:
@@ -99,7 +132,7 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         self._use()
         if self._state != OPEN or self._record._revision is ANY:
             msg = f"the lazy session {self.key!r} was not read yet: await ctx.session first"
-            raise SessionError(msg, key=self._record._full_key)
+            raise SessionError(msg, key=self._full_key)
         return self._record.is_new
 
     @property
@@ -150,7 +183,7 @@ class LazySession(Attached, LazyData[S], Generic[S]):
         """Store the data under *new_key* instead, now; see ``Session.move``."""
         record = await self._opened()
         await record.move(new_key, merge)
-        self.key = record.key
+        self._key = record.key
 
     @asynccontextmanager
     async def paused(self) -> AsyncGenerator[None, None]:
@@ -215,10 +248,12 @@ class LazySession(Attached, LazyData[S], Generic[S]):
                 await self._begin_record()
 
     async def _begin_record(self) -> None:
+        self._record.key, self._record._ctx = self.key, self._ctx
         if self._assigned:
             await self._record._begin_unread()
         else:
             await self._record._begin()
+        self._key = self._record.key  # the chat may have moved
         if self._state == CLOSED:  # the update did not wait for whoever wanted this
             self._record.fail()
             await self._record._end()
@@ -241,7 +276,7 @@ class LazySession(Attached, LazyData[S], Generic[S]):
                 f"the awaitable assigned to the session {self.key!r} gave None: forgot return? "
                 "Only None itself deletes. The stored value was kept."
             )
-            raise SessionEncodeError(msg, key=self._record._full_key)
+            raise SessionEncodeError(msg, key=self._full_key)
         self._put(value)  # no assignment of its own: whoever awaits this goes on from it
 
     def _assign(self, value: Any) -> None:
@@ -267,7 +302,7 @@ class LazySession(Attached, LazyData[S], Generic[S]):
     def _use(self) -> None:
         """Raise unless the data can be had; take over what was assigned on a plain context."""
         self._unfold()
-        if self._state in (KEYLESS, CLOSED):
+        if self._state == CLOSED or self.key is None:
             raise self._unusable()
         if self._record._state == PAUSED:
             raise self._record._unusable()
@@ -282,16 +317,25 @@ class LazySession(Attached, LazyData[S], Generic[S]):
             self._assign(None if value is MISSING else value)
 
     def _unfold(self) -> None:
-        """Fill the slots that the express lane left empty."""
-        if self._state == FRESH:
+        """Do what an express lane left undone."""
+        if self._state in (FRESH, LENT):
             self._fill_slots()
-            self._seat = seat_for(self._ctx, self._settings.attribute)
+            if self._state == FRESH:
+                self._seat = seat_for(self._ctx, self._settings.attribute)
+                self._register_marked(self._settings.seated)
             self._state = NEW
 
     def _unusable(self) -> SessionError:
         record = Session[S](self._settings, self.key)
-        record._state, record._ctx = self._state, self._ctx
+        record._state, record._ctx = self._told_state(), self._ctx
         return record._unusable()
+
+    def _told_state(self) -> int:
+        return KEYLESS if self.key is None else self._state
+
+    @property
+    def _full_key(self) -> str:
+        return f"{self._settings.prefix}{self.key}"
 
     # Begin and end
 
@@ -330,9 +374,9 @@ class LazySession(Attached, LazyData[S], Generic[S]):
     async def _take_last_assignment(self, error: BaseException | None) -> None:
         if self._record._state == PAUSED or not self._record._is_to_be_saved(error):
             return
-        if self.key is None and error is not None:
-            return  # the handler's own error is the one to see
         self._notice_assignment()
+        if error is not None and self._assigned and self.key is None:
+            return  # the handler's own error is the one to see
         while self._assigned:
             await self._opened()
 

@@ -20,7 +20,7 @@ B = TypeVar("B")
 class Target:
     """What to open: a key, or whatever key a context has."""
 
-    __slots__ = ("_asks", "ctx", "key")
+    __slots__ = ("asks", "ctx", "key")
 
     def __init__(self, ctx: Any, key: object = None) -> None:
         if ctx is not None and key is not None:
@@ -29,12 +29,20 @@ class Target:
         if isinstance(ctx, str | int):
             ctx, key = None, ctx
         self.ctx: Any = ctx
-        self._asks = ctx is not None and key is None
-        self.key = None if self._asks else required_key(key)
+        self.asks = ctx is not None and key is None
+        """Whether the key is for the key function to tell."""
+        self.key: str | None = None if self.asks else required_key(key)
+
+    @classmethod
+    def known(cls, ctx: Any, key: str | None) -> Target:
+        """A context whose key the key function told already, None if it has none."""
+        target = cls(ctx)
+        target.asks, target.key = False, key
+        return target
 
     async def key_by(self, settings: Settings) -> str | None:
         """The key, asking the key function if need be."""
-        return await settings.key_of(self.ctx) if self._asks else self.key
+        return await settings.key_of(self.ctx) if self.asks else self.key
 
 
 class Openable(Protocol):
@@ -80,6 +88,11 @@ class Opening(Generic[A, B]):
         self._error: BaseException | None = None
         self._holds = 0
         self._closing = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the session was begun and has not ended."""
+        return self._record is not None
 
     async def begin(self) -> A:
         """Open the session; ``close`` must follow, whatever happens.

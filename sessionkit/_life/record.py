@@ -37,14 +37,15 @@ S = TypeVar("S")
 
 _MERGE_TRIES: Final = 10
 
-# The states of a record. FRESH: the express lane made it and nobody looked at it yet,
-# so that only a few of its slots are filled.
+# The states of a record. FRESH and LENT: an express lane made it, for an attribute or as
+# an argument, and nobody looked at more than its data yet: only a few slots are filled.
 FRESH: Final = 0
 OPEN: Final = 1
 NEW: Final = 2
 KEYLESS: Final = 3
 PAUSED: Final = 4
 CLOSED: Final = 5
+LENT: Final = 6
 
 
 class Record(Holding, Generic[S]):
@@ -79,12 +80,18 @@ class Record(Holding, Generic[S]):
 
     def _use(self) -> None:
         """Raise unless the data is at hand."""
-        if self._state == FRESH:
+        if self._state != OPEN:
+            self._unfold()
+            if self._state != OPEN:
+                raise self._unusable()
+
+    def _unfold(self) -> None:
+        """Do what an express lane left undone."""
+        if self._state in (FRESH, LENT):
             self._fill_slots(stored=True, revision=self._base)
-            self._seat = seat_for(self._ctx, self._settings.attribute)
+            if self._state == FRESH:
+                self._seat = seat_for(self._ctx, self._settings.attribute)
             self._state = OPEN
-        elif self._state != OPEN:
-            raise self._unusable()
 
     # Data, wherever it shows
 
@@ -140,8 +147,7 @@ class Record(Holding, Generic[S]):
     async def _end(self, error: BaseException | None = None) -> None:
         """Write what is to be written, and let go."""
         try:
-            if self._state == FRESH:
-                self._use()
+            self._unfold()
             self._data = self._look()
             self._leave()
             if self._is_to_be_saved(error):
@@ -162,8 +168,12 @@ class Record(Holding, Generic[S]):
     # Load
 
     async def _load(self) -> None:
-        found = await self._settings.backend.load(self._full_key)
-        loaded = self._begun_anew() if found.value is None else self._taken_over(found)
+        settings, key = self._settings, self._full_key
+        found = await settings.backend.load(key)
+        if found.value is None:
+            loaded = begun_anew(settings, key)
+        else:
+            loaded = taken_over(settings, key, found)
         # All or nothing: on a failure, what was loaded before must not take the new revision
         self._stored, self._revision = found.value is not None, found.revision
         self._data, self._base, self._residue = loaded
@@ -190,10 +200,11 @@ class Record(Holding, Generic[S]):
             return None
         if data is None:
             return Change(None, None) if self._stored else None
-        change = encoded(self._settings, self._full_key, data, self._residue)
+        key = self._full_key
+        change = encoded(self._settings, key, data, self._residue)
         if not force and not getattr(self._revision, "migrated", False) and self._is_known(change):
             return None
-        check(self._settings, self._full_key, change)
+        check(self._settings, key, change)
         return change
 
     def _is_known(self, change: Change) -> bool:
@@ -285,9 +296,9 @@ class Record(Holding, Generic[S]):
 
     def _unusable(self) -> SessionError:
         """Why the data cannot be used now."""
-        if self._state == KEYLESS:
+        if self.key is None:
             return NoSessionKeyError(why_no_key(self._settings.get_key, self._ctx))
-        if self._state in (FRESH, OPEN):
+        if self._state in (FRESH, LENT, OPEN):
             return self._no_initial()
         if self._state == NEW:
             why = f"the session {self.key!r} is still waiting to be opened"

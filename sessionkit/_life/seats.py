@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol, cast
 
 from sessionkit.errors import SessionClosedError
 
@@ -214,6 +214,13 @@ def _dict_of(ctx: object) -> dict[str, Any]:
     return vars(ctx)
 
 
+def own_attributes(ctx: object) -> dict[str, Any]:
+    """The attributes of *ctx* itself, without its class; none if it has no room for any."""
+    own = getattr(ctx, "__dict__", None)
+    return cast("dict[str, Any]", own) if isinstance(own, dict) else {}
+
+
+@lru_cache(maxsize=1024)
 def is_plain_object(kind: type, attribute: str) -> bool:
     """Whether *attribute* of such a context is nothing but an instance attribute."""
     return (

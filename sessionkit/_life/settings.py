@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from sessionkit._drive import resolve
@@ -11,6 +11,7 @@ from sessionkit._life.backend import Backend
 from sessionkit._locks.table import KeyLocks, locks_of
 from sessionkit._types import MaybeAwaitable, SessionLock
 from sessionkit.errors import InvalidSessionKeyError
+from sessionkit.keys import parse
 
 if TYPE_CHECKING:
     from sessionkit._life.late import Kept
@@ -59,6 +60,8 @@ class Settings:
     save_on_error: tuple[type[BaseException], ...]
     kept: dict[str, Kept] | None = None
     """In debug mode, the data of ended sessions: to notice changes that came too late."""
+    moved: dict[str, str] = field(default_factory=dict[str, str])
+    """Where the sessions of chats went that moved while this program ran."""
 
     def __post_init__(self) -> None:
         if callable(self.on_conflict) and not self.backend.has_revisions:
@@ -74,7 +77,24 @@ class Settings:
         Raises:
             InvalidSessionKeyError: It gave something that is no key.
         """
-        return await checked(self.get_key(ctx))
+        key = await checked(self.get_key(ctx))
+        return self.followed(key) if key is not None and self.moved else key
+
+    def follow(self, old_key: str, new_key: str) -> None:
+        """From now on, contexts that have the old key get the session of the new one."""
+        self.moved.pop(new_key, None)
+        self.moved[old_key] = new_key
+
+    def followed(self, key: str) -> str:
+        """The key that took the place of *key*, by itself or with its whole chat."""
+        if key in self.moved:
+            return self.moved[key]
+        try:
+            parsed = parse(key)
+        except InvalidSessionKeyError:
+            return key
+        chat = self.moved.get(str(parsed.chat))
+        return key if chat is None else str(replace(parsed, chat=int(chat)))
 
     def over(self, storage: Any) -> Settings:
         """The same options over another storage: it takes no more than the first one does."""
@@ -86,6 +106,7 @@ class Settings:
             any_value=self.any_value and backend.any_value,
             seated={},
             kept=None if self.kept is None else {},
+            moved={},
         )
 
 

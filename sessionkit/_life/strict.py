@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sessionkit._drive import resolve
-from sessionkit._life.record import CLOSED, FRESH, OPEN, PAUSED, Record
+from sessionkit._life.record import CLOSED, KEYLESS, LENT, OPEN, PAUSED, Record
 from sessionkit._life.seats import MISSING
 from sessionkit._life.settings import check_key
 from sessionkit._locks.table import disown, own
@@ -33,8 +33,9 @@ class Session(Record[S]):
     key: str | None
 
     def __repr__(self) -> str:
-        states = ("open", "open", "not open yet", "without a key", "paused", "closed")
-        return f"<{type(self).__name__} {self.key!r}, {states[self._state]}>"
+        states = ("open", "open", "not open yet", "without a key", "paused", "closed", "open")
+        state = KEYLESS if self.key is None else self._state
+        return f"<{type(self).__name__} {self.key!r}, {states[state]}>"
 
     def __getitem__(self, name: object) -> NoReturn:
         msg = f"this is the Session, its data is one step away: session.data[{name!r}]"
@@ -54,6 +55,8 @@ class Session(Record[S]):
             NoInitialDataError: Nothing is stored, and there is no ``initial``.
             SessionClosedError: The session has ended, or is paused.
         """
+        if self._state == LENT:
+            return self._data  # type: ignore[no-any-return]  # as below
         self._use()
         data = self._look()
         if data is MISSING:
@@ -62,6 +65,9 @@ class Session(Record[S]):
 
     @data.setter
     def data(self, value: S | None) -> None:
+        if self._state == LENT:
+            self._data = value
+            return
         self._use()
         self._show(value)
 
@@ -255,8 +261,7 @@ class Session(Record[S]):
 
     def fail(self) -> None:
         """Write nothing at the end but what was saved: for adapters whose handlers fail unseen."""
-        if self._state == FRESH:
-            self._use()
+        self._unfold()
         self._failed = True
 
 

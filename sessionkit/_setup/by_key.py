@@ -126,9 +126,17 @@ def _user_of(parsed: ParsedKey) -> int | None:
 
 
 async def move(
-    settings: Settings, old: Target, new: Target, merge: Callable[[Any, Any], Any] | None
+    settings: Settings,
+    old: Target,
+    new: Target,
+    merge: Callable[[Any, Any], Any] | None,
+    *,
+    for_good: bool = False,
 ) -> bool:
-    """Store the data of one key under another instead; return whether there was any."""
+    """Store the data of one key under another instead; return whether there was any.
+
+    With *for_good*, updates that still have the old key get the session of the new one.
+    """
     if old.key == new.key:
         return False
 
@@ -140,6 +148,8 @@ async def move(
     try:
         moved = not source.is_new
         await source._move_into(target, merge)
+        if for_good:  # before the locks are let go of
+            settings.follow(str(old.key), str(new.key))
     finally:
         source.fail()  # what is to be written has been
         target.fail()

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeAlias, cast
 
 from sessionkit._drive import is_awaitable
 from sessionkit._frozen import MARSHAL_VERSION
-from sessionkit._life.lazy import LazySession
+from sessionkit._life.attach import MARK
+from sessionkit._life.lazy import UNASKED, LazySession, may_be_asked_late
 from sessionkit._life.record import CLOSED, FRESH
 from sessionkit._life.seats import MISSING, is_plain_object
 from sessionkit._life.settings import Settings
@@ -29,7 +30,6 @@ General: TypeAlias = Callable[..., Coroutine[Any, Any, Any]]
 ATTRIBUTE: Final = "session"
 """The only attribute that goes by express: its name is written into the code."""
 
-
 _COROUTINE = cast("Any", CoroutineType)
 _new = cast("Callable[[Any], Any]", object.__new__)
 
@@ -38,16 +38,8 @@ def strict_express(  # noqa: C901 (one function, for speed)
     settings: Settings, general: General
 ) -> Middleware:
     """The middleware of strict sessions in memory; *general* where there is no such lane."""
-    table = getattr(settings.backend.storage, "express_table", None)
-    if (
-        table is None
-        or not settings.any_value
-        or not settings.locked
-        or settings.conversion is not None
-        or settings.lock is not None
-        or settings.kept is not None
-        or settings.attribute != ATTRIBUTE
-    ):
+    table = express_table(settings)
+    if table is None or settings.attribute != ATTRIBUTE:
         return general
     get_key, prefix, seated = settings.get_key, settings.prefix, settings.seated
     look_up, held, locks = table.get, settings.locks.held, settings.locks
@@ -61,6 +53,7 @@ def strict_express(  # noqa: C901 (one function, for speed)
         if seat in seated:
             return await general(ctx, handler)
         key = get_key(ctx)
+        key = str(key) if type(key) is int else key
         if (
             type(key) is not str
             or not key
@@ -112,39 +105,63 @@ def strict_express(  # noqa: C901 (one function, for speed)
     return express
 
 
-def note_if_plain(plain: set[type], ctx: object) -> None:
-    """Let contexts of a class go by express from their second update on."""
+def express_table(settings: Settings) -> dict[str, Any] | None:
+    """The table of a storage in memory, if nothing stands between it and handlers but a copy."""
+    if (
+        settings.any_value
+        and settings.locked
+        and settings.conversion is None
+        and settings.lock is None
+        and settings.kept is None
+    ):
+        return getattr(settings.backend.storage, "express_table", None)
+    return None
+
+
+def note_if_plain(plain: set[type], ctx: object) -> bool:
+    """Note the class of *ctx* if its contexts may go by express; return whether they may."""
     kind = type(ctx)
-    if is_plain_object(kind, ATTRIBUTE):
+    if is_plain_object(kind, ATTRIBUTE):  # type: ignore[arg-type]  # classes are hashable
         plain.add(kind)
+    return kind in plain
 
 
-def lazy_express(settings: Settings, general: General) -> Middleware:
-    """The middleware of lazy sessions, quick for the updates that do not touch theirs."""
+def lazy_express(  # noqa: C901 (for speed)
+    settings: Settings, general: General
+) -> Middleware:
+    """The middleware of lazy sessions, quick for the updates that do not touch theirs.
+
+    An untouched session is in no registry: its context is marked with it, until
+    somebody looks for it (see ``open_on``) or at it.
+    """
     if settings.attribute != ATTRIBUTE:
         return general
     get_key, seated = settings.get_key, settings.seated
+    asks_late = may_be_asked_late(get_key)
     plain: set[type] = set()
 
     async def express(ctx: Any, handler: Handler) -> Any:
-        seat = id(ctx)
-        if seat in seated:
-            return await general(ctx, handler)
-        key = get_key(ctx)
         if (
-            type(key) is not str
-            or not key
-            or type(ctx) not in plain
-            or getattr(ctx, ATTRIBUTE, MISSING) is not MISSING
+            (type(ctx) not in plain and not note_if_plain(plain, ctx))
+            or hasattr(ctx, ATTRIBUTE)
+            or hasattr(ctx, MARK)
+            or (seated and id(ctx) in seated)
         ):
-            note_if_plain(plain, ctx)
-            return await general(ctx, handler, key)
-        session = _new(LazySession)
-        session.key = key
+            return await general(ctx, handler)
+        session: LazySession[Any] = LazySession()
+        if asks_late:
+            session._key = UNASKED
+        else:
+            key = get_key(ctx)
+            if type(key) is not str or not key:
+                if type(key) is not int:
+                    return await general(ctx, handler, key)
+                key = str(key)
+            session._key = key
         session._settings = settings
         session._ctx = ctx
         session._state = FRESH
-        ctx.session = seated[seat] = session
+        ctx.session = ctx._sessionkit_untouched = session
         try:
             result = handler(ctx)
             if type(result) is _COROUTINE or is_awaitable(result):
@@ -152,11 +169,13 @@ def lazy_express(settings: Settings, general: General) -> Middleware:
         except BaseException as error:
             await session._end(error)
             raise
-        shown: Any = getattr(ctx, ATTRIBUTE, MISSING)
-        if shown is session and session._state == FRESH:
-            del ctx.session, seated[seat]
-            session._state = CLOSED
-            return result
+        try:
+            if ctx.session is session and ctx._sessionkit_untouched is session:
+                del ctx.session, ctx._sessionkit_untouched
+                session._state = CLOSED
+                return result
+        except AttributeError:  # the handler deleted ctx.session, or looked for its session
+            pass
         await session._end()
         return result
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeAlias, TypeVar, cast, o
 from sessionkit._drive import is_awaitable
 from sessionkit._life.attach import Attached, open_on, register
 from sessionkit._life.lazy import LazySession
-from sessionkit._life.opening import Opening
+from sessionkit._life.opening import Opening, Target
 from sessionkit._life.seats import MISSING
 from sessionkit._life.settings import Settings
 from sessionkit._life.strict import Session
@@ -224,7 +224,7 @@ class MultiSessions(Generic[M]):
         async def make(*, blocking: bool) -> Any:
             fragments = list(self._declared._names.values())
             settings = [each._settings_for(blocking=blocking) for each in fragments]
-            keys = await _keys(settings, ctx)
+            keys = await _keys(fragments, settings, Target(ctx))
             sessions = [
                 each._kind(own, key)
                 for each, own, key in zip(fragments, settings, keys, strict=True)
@@ -287,10 +287,13 @@ def _check_apart(fragments: Mapping[str, AnyKind]) -> None:
         places[place] = name
 
 
-async def _keys(settings: list[Settings], ctx: Any) -> list[str | None]:
+async def _keys(
+    fragments: list[AnyKind], settings: list[Settings], target: Target
+) -> list[str | None]:
+    pairs = list(zip(fragments, settings, strict=True))
     if settings[0].backend.blocking:
-        return [await each.key_of(ctx) for each in settings]
-    return await asyncio.gather(*(each.key_of(ctx) for each in settings))
+        return [await each._key_for(own, target) for each, own in pairs]
+    return list(await asyncio.gather(*(each._key_for(own, target) for each, own in pairs)))
 
 
 def _itself(session: M) -> M:

@@ -20,7 +20,7 @@ from typing import (
 
 from sessionkit._drive import is_awaitable, resolve
 from sessionkit._life.attach import open_on, register
-from sessionkit._life.lazy import LazySession
+from sessionkit._life.lazy import UNASKED, LazySession, may_be_asked_late
 from sessionkit._life.opening import Opening, Target
 from sessionkit._life.settings import Settings, checked
 from sessionkit._life.strict import Session
@@ -28,8 +28,10 @@ from sessionkit._life.sync import SyncLazySession, SyncSession
 from sessionkit._locks.whereabouts import lifecycle
 from sessionkit._setup import by_key
 from sessionkit._setup.by_key import OpenMany
+from sessionkit._setup.chats import move_chat
 from sessionkit._setup.claims import claim
 from sessionkit._setup.express import General, Handler, Middleware, lazy_express, strict_express
+from sessionkit._setup.handlers import hiding, is_async
 from sessionkit.errors import SessionClosedError
 
 if TYPE_CHECKING:
@@ -43,11 +45,11 @@ R = TypeVar("R")
 A = TypeVar("A")
 B = TypeVar("B")
 
-_UNASKED: Any = object()
-
 
 class AnySessions(Generic[S, A, B]):
     """What strict and lazy sessions share; A and B are an open one's types, async and sync."""
+
+    _asks_late = False
 
     def __init__(
         self,
@@ -181,6 +183,25 @@ class AnySessions(Generic[S, A, B]):
             self._settings, Target(None, old_key), Target(None, new_key), merge
         )
 
+    async def move_chat(
+        self, old_chat: int, new_chat: int, merge: Callable[[S, S], S] | None = None
+    ) -> int:
+        """Move the sessions of a group that became a supergroup; see ``keys.migration``.
+
+        All that ``keys.parse`` finds to be of *old_chat*: the chat's own, and
+        those of its users if the storage can list.  Updates of the old chat
+        that are still under way, in this program, go on in the new one.  Call
+        it before a session of either chat is open; a no-op the second time.
+
+        Returns:
+            How many sessions had data in the old chat.
+
+        Raises:
+            SessionConflictError: Both chats have data, and there is no *merge*
+                (see ``move``).  Both were kept; the other sessions were moved.
+        """
+        return await move_chat(self._settings, old_chat, new_chat, merge)
+
     def open_many(self, *keys: str | int) -> OpenMany[S]:
         """Open several keys at once, locked in sorted order; gives sessions in the given order.
 
@@ -212,22 +233,22 @@ class AnySessions(Generic[S, A, B]):
         The session is saved when the function returns.  The parameter does not
         show in the function's signature, for frameworks that look at it.
         """
-        _check_injectable(function)
-        if inspect.iscoroutinefunction(function):
+        parameter = _session_parameter(function)
+        if is_async(function):
 
             @wraps(function)
             async def opened(ctx: Any, /, *args: Any, **kwargs: Any) -> Any:
                 async with self.open(ctx) as session:
                     return await function(ctx, session, *args, **kwargs)
 
-            return _without_session(opened, function)
+            return hiding(opened, function, {parameter})
 
         @wraps(function)
         def opened_sync(ctx: Any, /, *args: Any, **kwargs: Any) -> Any:
             with self.open(ctx) as session:
                 return function(ctx, session, *args, **kwargs)
 
-        return _without_session(opened_sync, function)
+        return hiding(opened_sync, function, {parameter})
 
     @property
     def sync(self) -> SyncSessions[S, A, B]:
@@ -251,9 +272,13 @@ class AnySessions(Generic[S, A, B]):
     def _opening(self, target: Target, *, show: bool = False) -> Opening[A, B]:
         async def make(*, blocking: bool) -> Any:
             settings = self._settings_for(blocking=blocking)
-            return self._kind(settings, await target.key_by(settings))
+            return self._kind(settings, await self._key_for(settings, target))
 
         return Opening(make, self._view, target.ctx, self._settings, show=show)
+
+    async def _key_for(self, settings: Settings, target: Target) -> Any:
+        late = self._asks_late and target.asks
+        return UNASKED if late else await target.key_by(settings)
 
     def _settings_for(self, *, blocking: bool) -> Settings:
         if not blocking:
@@ -264,13 +289,13 @@ class AnySessions(Generic[S, A, B]):
         return self._blocking
 
     @lifecycle
-    async def _general(self, ctx: Any, handler: Handler, given: Any = _UNASKED) -> Any:
+    async def _general(self, ctx: Any, handler: Handler, given: Any = UNASKED) -> Any:
         """The middleware where there is no express lane, or it gave up."""
         settings = self._settings
         if open_on(ctx, settings) is not None:  # joins: the outer one saves
             return await resolve(handler(ctx))
-        key = settings.get_key(ctx) if given is _UNASKED else given
-        if type(key) is not str or not key:
+        key: Any = settings.get_key(ctx) if given is UNASKED and not self._asks_late else given
+        if key is not UNASKED and (type(key) is not str or not key):
             key = await checked(key)
         session: Any = self._kind(settings, key)
         session._settle_on(ctx, show=True)
@@ -318,7 +343,8 @@ class LazySessions(AnySessions[S, LazySession[S], SyncLazySession[S]]):
     """Lazy sessions: loaded when first awaited.  Made by ``lazy_session()``."""
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings, LazySession, SyncLazySession, lazy_express)
+        super().__init__(settings, LazySession.for_key, SyncLazySession, lazy_express)
+        self._asks_late = may_be_asked_late(settings.get_key)
 
     def with_storage(self, storage: Any) -> LazySessions[S]:
         """Return the same sessions over another storage: for tests."""
@@ -338,19 +364,8 @@ class LazySessions(AnySessions[S, LazySession[S], SyncLazySession[S]]):
         obj._fragment(self).assigned(None)
 
 
-def _without_session(
-    wrapper: Callable[..., Any], function: Callable[..., Any]
-) -> Callable[..., Any]:
-    """Hide the second parameter from whoever inspects the signature."""
-    signature = inspect.signature(function)
-    parameters = list(signature.parameters.values())
-    del parameters[1]
-    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    del wrapper.__wrapped__  # type: ignore[attr-defined]
-    return wrapper
-
-
-def _check_injectable(function: Callable[..., Any]) -> None:
+def _session_parameter(function: Callable[..., Any]) -> str:
+    """The name of the second parameter of a function that can be injected into."""
     name = getattr(function, "__qualname__", repr(function))
     parameters = list(inspect.signature(function).parameters.values())[:2]
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -360,3 +375,4 @@ def _check_injectable(function: Callable[..., Any]) -> None:
     if parameters[0].name in ("self", "cls"):
         msg = f"{name}() is a method: inject where it is bound, sessions.inject(object.method)"
         raise TypeError(msg)
+    return parameters[1].name

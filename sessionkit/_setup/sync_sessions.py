@@ -10,6 +10,7 @@ from sessionkit._life.opening import Opening, Target, refuse_loop
 from sessionkit._life.settings import Settings
 from sessionkit._setup import by_key
 from sessionkit._setup.by_key import OpenMany
+from sessionkit._setup.chats import move_chat
 from sessionkit._setup.sessions import AnySessions
 
 S = TypeVar("S")
@@ -83,6 +84,12 @@ class SyncSessions(Generic[S, A, B]):
         """Store the data of *old_key* under *new_key* instead."""
         old, new = Target(None, old_key), Target(None, new_key)
         return run_sync(by_key.move(self._settings(), old, new, merge))
+
+    def move_chat(
+        self, old_chat: int, new_chat: int, merge: Callable[[S, S], S] | None = None
+    ) -> int:
+        """Move the sessions of a group that became a supergroup."""
+        return run_sync(move_chat(self._settings(), old_chat, new_chat, merge))
 
     def purge_expired(self) -> int:
         """Remove what has expired; return how many values that were."""

@@ -141,6 +141,11 @@ class BlockingSQLiteSessionStorage:
         return self._name
 
     @property
+    def any_value(self) -> bool:
+        """Whether the codec holds more than plain JSON values."""
+        return self._do.any_value
+
+    @property
     def sync(self) -> Self:
         """This view itself."""
         return self
