@@ -1,0 +1,44 @@
+"""The error that shows which promise a storage broke, and by which steps."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sessionkit.testing._promises import Promise
+
+_WIDTH: Final = 100
+
+
+class BrokenPromise(AssertionError):  # noqa: N818 (it reads as what it says)
+    """Raised if a storage does not keep to what it must.
+
+    Attributes:
+        promise: The promise that is broken; None while its check is still running.
+        history: The steps that show it, as lines of Python with their outcome.
+        expected: What the last step should have given, for people.
+        got: What it gave.
+    """
+
+    def __init__(
+        self,
+        history: tuple[str, ...],
+        *,
+        expected: str,
+        got: str,
+        promise: Promise | None = None,
+    ) -> None:
+        super().__init__(history, expected, got)
+        self.promise = promise
+        self.history = history
+        self.expected = expected
+        self.got = got
+
+    def __str__(self) -> str:
+        steps = "".join(f"    {line}\n" for line in self.history)
+        found = f"{steps}\nexpected: {self.expected}\ngot:      {self.got}"
+        if self.promise is None:
+            return found
+        hint = textwrap.fill(f"Usual cause: {self.promise.hint}", _WIDTH)
+        return f"{self.promise.sentence}\n\n{found}\n\n{hint}\n(promise {self.promise.name})"

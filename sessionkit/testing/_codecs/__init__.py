@@ -1,0 +1,1 @@
+"""What codecs must keep to."""

@@ -1,0 +1,109 @@
+"""Who uses a storage at the same time as somebody else."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Hashable, Sequence
+from typing import Any, Final, TypeVar
+
+from sessionkit.testing._broken import BrokenPromise
+from sessionkit.testing._concurrency.ops import LISTINGS, Op, Outcome
+from sessionkit.testing._concurrency.places import Place
+from sessionkit.testing._guard import within
+from sessionkit.testing._history import History, Line
+
+R = TypeVar("R")
+
+NEVER: Final = -1
+"""The number of a point at which nobody stops."""
+
+
+class Actor(ABC):
+    """A task, thread or process that does one call after the other, and may be stopped in one.
+
+    Args:
+        name: Its name in histories.
+        history: Where its calls are written down.
+        storage: The storage, to tell which of its methods are async.
+    """
+
+    def __init__(self, name: str, history: History, storage: Any) -> None:
+        self.name = name
+        self.history = history
+        self._methods = storage
+        self._line = Line("")
+
+    async def places(self, op: Op) -> Sequence[Place]:
+        """Do *op*, and return the points that it comes to, in order."""
+        places, outcome = await self._within(self._record(op))
+        if outcome.kind == "error":
+            self._write_down(op)
+            self._close_line(outcome)
+        return places
+
+    async def start(self, op: Op, stop: int) -> Place | None:
+        """Begin *op*, up to its point number *stop*; return where that is, None if it ended."""
+        self._write_down(op)
+        place = await self._within(self._start(op, stop))
+        if place is not None:
+            self._line.outcome = f"stops at {place}"
+        return place
+
+    async def finish(self, *, may_raise: bool = False) -> Outcome:
+        """Let the call that was begun go on to its end, and return what came of it.
+
+        Raises:
+            BrokenPromise: It raised something that is no conflict, unless it *may_raise*.
+        """
+        if self._line.outcome != "did not end":
+            self._line = self.history.begin(f"{self.name} goes on")
+        outcome = await self._within(self._finish())
+        self._close_line(outcome, may_raise=may_raise)
+        return outcome
+
+    async def do(self, op: Op) -> Outcome:
+        """Do *op* from its beginning to its end."""
+        await self.start(op, NEVER)
+        return await self.finish()
+
+    def waits_at(self) -> Hashable:
+        """Return the very instruction at which it waits, None if that cannot be told."""
+        return None
+
+    @abstractmethod
+    async def end(self) -> None:
+        """Let what was begun go on, or give it up, whatever comes of it."""
+        ...
+
+    @abstractmethod
+    async def _record(self, op: Op) -> tuple[Sequence[Place], Outcome]: ...
+
+    @abstractmethod
+    async def _start(self, op: Op, stop: int) -> Place | None: ...
+
+    @abstractmethod
+    async def _finish(self) -> Outcome: ...
+
+    def _stands_at(self) -> Place | None:
+        return None
+
+    def _write_down(self, op: Op) -> None:
+        self._line = self.history.begin(f"{self.name}: {self._shown(op)}")
+
+    def _shown(self, op: Op) -> str:
+        if op.method in LISTINGS or not inspect.iscoroutinefunction(
+            getattr(self._methods, op.method, None)
+        ):
+            return str(op)
+        return str(op).replace("storage.", "await storage.", 1)
+
+    def _close_line(self, outcome: Outcome, *, may_raise: bool = False) -> None:
+        self._line.outcome = outcome.text
+        if outcome.kind == "error" and not may_raise:
+            raise BrokenPromise(
+                self.history.lines, expected="no error", got=outcome.text or ""
+            ) from outcome.error
+
+    async def _within(self, awaited: Awaitable[R]) -> R:
+        return await within(awaited, self.history, self._stands_at)

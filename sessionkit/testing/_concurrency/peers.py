@@ -1,0 +1,170 @@
+"""Other processes that use the same storage, seen from the process of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self
+
+from sessionkit.testing._concurrency.actors import NEVER
+from sessionkit.testing._concurrency.channel import Channel
+from sessionkit.testing._concurrency.ops import read
+from sessionkit.testing._concurrency.parcel import Parcel, pack
+from sessionkit.testing._concurrency.threads import in_thread
+from sessionkit.testing._history import History
+from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._subject import Subject
+
+_FAREWELL: Final = 5.0
+_TAIL: Final = 400
+
+
+class Gone(Exception):  # noqa: N818 (it reads as what it says)
+    """Raised if a process has ended that was still needed; the text is what it said last."""
+
+
+class Peer:
+    """A process of its own, which does what it is sent.
+
+    Args:
+        module: What it runs.
+        parcel: What it needs to open storages.
+    """
+
+    def __init__(self, module: str, parcel: Parcel) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __aexit__)
+        self._process = subprocess.Popen(  # noqa: S603 (this very Python)
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._channel = Channel(self._process.stdout, self._process.stdin)
+        self._channel.send(parcel)
+        self._inbox: asyncio.Queue[tuple[Any, ...] | None] = asyncio.Queue()
+        in_thread(partial(self._listen, asyncio.get_running_loop()))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.send("end")
+            await in_thread(self._wait)[0]
+        self._kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def send(self, *message: Any) -> None:
+        """Send a message; one that nobody reads any more is lost."""
+        try:
+            self._channel.send(*message)
+        except OSError:
+            return
+
+    async def receive(self) -> tuple[Any, ...]:
+        """Return the next message.
+
+        Raises:
+            Gone: The process has ended.
+        """
+        message = await self._inbox.get()
+        if message is None:
+            msg = f"the process has ended: {self._last_words()}"
+            raise Gone(msg)
+        return message
+
+    async def ask(self, *message: Any) -> Any:
+        """Send a message, and return what is answered."""
+        self.send(*message)
+        return (await self.receive())[1]
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(RuntimeError, OSError, ValueError):  # nobody waits any more
+            while True:
+                message = self._channel.receive()
+                loop.call_soon_threadsafe(self._inbox.put_nowait, message)
+                if message is None:
+                    return
+
+    def _kill(self) -> None:
+        if hasattr(os, "killpg"):  # pragma: no branch (everywhere but on Windows)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # what it has begun, too
+        self._process.kill()
+
+    def _wait(self) -> None:
+        try:
+            self._process.wait(_FAREWELL)
+        except subprocess.TimeoutExpired:
+            return
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1][:_TAIL] if lines else "it ended without a word"
+
+
+WORKER: Final = "sessionkit.testing._concurrency.worker"
+
+
+@asynccontextmanager
+async def peers(
+    subject: Subject, count: int, module: str = WORKER
+) -> AsyncGenerator[list[Peer], None]:
+    """Begin processes that can open the storages of *subject*.
+
+    Raises:
+        LeftOut: They cannot.
+    """
+    parcel = pack(subject)
+    async with AsyncExitStack() as stack:
+        begun = [await stack.enter_async_context(Peer(module, parcel)) for _ in range(count)]
+        try:
+            for peer in begun:
+                await peer.receive()
+        except Gone as error:
+            msg = f"open() cannot be used in another process: {error}"
+            raise LeftOut(msg) from None
+        yield begun
+
+
+async def check_shared(subject: Subject, peer: Peer) -> None:
+    """Check that *peer* finds what is written here.
+
+    Raises:
+        LeftOut: It does not: the data is not shared between processes.
+    """
+    namespace = subject.namespace()
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(subject.client(namespace, history=History()))
+        await client.write("1", {"n": 1})
+        if subject.limits.durable:
+            await stack.aclose()
+        found = await peer.ask("open", namespace)
+        if found.kind == "answer":
+            found = await peer.ask("do", read("1"), NEVER)
+        await peer.ask("close")
+    if found.answer != {"n": 1}:
+        msg = (
+            "another process that opens the same namespace does not see what was written here, "
+            f"so the data is not shared between processes (there, read('1') {found.text})"
+        )
+        raise LeftOut(msg)

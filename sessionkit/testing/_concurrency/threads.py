@@ -1,0 +1,152 @@
+"""Two threads on one storage: the one stands at a line of its code while the other runs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from sessionkit._drive import discard, is_awaitable
+from sessionkit.testing._concurrency.actors import NEVER, Actor
+from sessionkit.testing._concurrency.ops import Op, Outcome, answered, perform_blocking, raised
+from sessionkit.testing._concurrency.places import Place, counts, place_of
+from sessionkit.testing._concurrency.stops import Act, Recorder, StopAt, Stops
+from sessionkit.testing._history import History
+from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._subject import Subject
+
+
+def in_thread(job: Callable[[], Any]) -> tuple[asyncio.Future[Any], threading.Thread]:
+    """Run *job*, which never raises, on a thread that nobody has to wait for."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def hand_over(result: Any) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def run() -> None:
+        result = job()
+        with suppress(RuntimeError):  # the loop was closed, nobody waits any more
+            loop.call_soon_threadsafe(hand_over, result)
+
+    thread = threading.Thread(target=run, name="sessionkit.testing", daemon=True)
+    thread.start()
+    return future, thread
+
+
+class ThreadActor(Actor):
+    """A thread; it can be stopped at every line of the storage's code."""
+
+    def __init__(self, name: str, history: History, storage: Any) -> None:
+        super().__init__(name, history, storage)
+        self._storage = storage
+        self._seen: dict[str, Any] = {}
+        self._ended: asyncio.Future[Outcome] | None = None
+        self._thread: threading.Thread | None = None
+        self._go_on = threading.Event()
+
+    async def _record(self, op: Op) -> tuple[Sequence[Place], Outcome]:
+        recorder = Recorder()
+        outcome = await self._begin(op, recorder)
+        return recorder.places, outcome
+
+    async def _start(self, op: Op, stop: int) -> Place | None:
+        loop = asyncio.get_running_loop()
+        stands: asyncio.Future[Place] = loop.create_future()
+        self._go_on = go_on = threading.Event()
+
+        ended = self._begin(
+            op, None if stop == NEVER else StopAt(stop, partial(stand, stands, go_on))
+        )
+        await asyncio.wait((ended, stands), return_when=asyncio.FIRST_COMPLETED)
+        return stands.result() if stands.done() else None
+
+    async def _finish(self) -> Outcome:
+        assert self._ended is not None
+        self._go_on.set()
+        return await asyncio.shield(self._ended)
+
+    async def end(self) -> None:
+        """Let the thread go on that was stopped."""
+        self._go_on.set()
+
+    def _begin(self, op: Op, act: Act | None) -> asyncio.Future[Outcome]:
+        def job() -> Outcome:
+            stops = Stops(act)
+            try:
+                if act is None:
+                    return answered(perform_blocking(self._storage, op, self._seen))
+                with stops.watching():
+                    return answered(perform_blocking(self._storage, op, self._seen))
+            except Exception as error:  # noqa: BLE001 (whatever the storage raises)
+                return raised(error)
+
+        self._ended, self._thread = in_thread(job)
+        return self._ended
+
+    def waits_at(self) -> Hashable:
+        """Return the very instruction at which it waits, None if it does not run."""
+        frame = self._frame()
+        return None if frame is None else (frame.f_code, frame.f_lasti)
+
+    def _frame(self) -> FrameType | None:
+        thread = self._thread
+        return None if thread is None else sys._current_frames().get(thread.ident or 0)
+
+    def _stands_at(self) -> Place | None:
+        frame = self._frame()
+        while frame is not None and not counts(frame.f_code):
+            frame = frame.f_back
+        return None if frame is None else place_of(frame)
+
+
+def stand(stands: asyncio.Future[Place], go_on: threading.Event, place: Place) -> None:
+    """Say that this thread stands at *place*, and wait for word."""
+    stands.get_loop().call_soon_threadsafe(stands.set_result, place)
+    go_on.wait()
+
+
+def blocking_view(storage: Any) -> Any:
+    """Return what threads can use of *storage*.
+
+    Raises:
+        LeftOut: There is nothing.
+    """
+    view = getattr(storage, "sync", None)
+    if view is not None:
+        return view
+    try:
+        answer = storage.read("1")
+    except Exception:  # noqa: BLE001 (the check itself will tell)
+        return storage
+    if is_awaitable(answer):
+        discard(answer)
+        msg = "the methods are async and there is no sync view, so threads cannot use the storage"
+        raise LeftOut(msg)
+    return storage
+
+
+@asynccontextmanager
+async def two_threads(
+    subject: Subject, history: History
+) -> AsyncGenerator[tuple[Actor, Actor], None]:
+    """Open a storage for two threads.
+
+    Raises:
+        LeftOut: Threads cannot use it.
+    """
+    async with subject.client(history=history) as client:
+        view = blocking_view(client.storage)
+        first = ThreadActor("first thread ", history, view)
+        second = ThreadActor("second thread", history, view)
+        try:
+            yield first, second
+        finally:
+            await first.end()
+            await second.end()

@@ -1,0 +1,1 @@
+"""The steps that histories are made of."""

@@ -1,0 +1,1 @@
+"""What the session layer must keep to over a storage."""

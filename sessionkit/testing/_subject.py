@@ -1,0 +1,264 @@
+"""The storage under test: how to open it again and again, and how time passes for it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Any, Final, Literal, Self, TypeAlias
+
+from sessionkit._drive import resolve
+from sessionkit.testing._capabilities import READING
+from sessionkit.testing._client import Client
+from sessionkit.testing._factory import Factory, FactoryError, open_storage, wishes_of
+from sessionkit.testing._guard import close_within
+from sessionkit.testing._history import History
+from sessionkit.testing._limits import Limits
+from sessionkit.testing._needs import Circumstances, LeftOut, reason_against
+from sessionkit.testing._show import show
+from sessionkit.testing.clock import FakeClock
+
+Profile: TypeAlias = Literal["default", "thorough"]
+
+PROFILES: Final[tuple[Profile, ...]] = ("default", "thorough")
+_NAMES: Final = ("storage", "second", "third", "fourth")
+_FAREWELL: Final = 1.0
+_SKIPPED: Final = 100.0
+_WAITED: Final = 2.0
+
+
+class Subject:
+    """The storage under test: a factory, and everything a check needs beside it.
+
+    Use it as a context manager, or its folder stays.
+
+    Args:
+        factory: ``factory(namespace)`` or ``factory(namespace, clock)``; one more
+            parameter may be called ``folder``.  Sync or async, returns the storage or
+            a context manager, sync or async, that gives it.  A storage with
+            ``close`` is closed, one that is a context manager is entered.
+        limits: What the storage cannot do.
+        profile: "thorough" takes more time.
+        seed: The same seed gives the same run.
+        damage: ``damage(namespace, key)`` spoils a stored value, sync or async.
+
+    Attributes:
+        clock: The time of the storages that take it; stands still until ``pass_time``.
+        uses_clock: Whether the factory takes it.
+        history: What the current check did so far.
+        storage_name: The class of the storage; known after ``capabilities``.
+
+    Raises:
+        FactoryError: The factory cannot be called.
+        ValueError: There is no such profile.
+    """
+
+    def __init__(
+        self,
+        factory: Factory,
+        *,
+        limits: Limits | None = None,
+        profile: Profile = "default",
+        seed: int = 0,
+        damage: Callable[[str, str], Any] | None = None,
+    ) -> None:
+        if profile not in PROFILES:
+            msg = f"profile must be one of {', '.join(PROFILES)}, not {profile!r}"
+            raise ValueError(msg)
+        self.factory = factory
+        self.limits: Limits = Limits() if limits is None else limits
+        self.profile: Profile = profile
+        self.seed = seed
+        self._damage = damage
+        self.clock: FakeClock = FakeClock()
+        self.history: History = History()
+        self.storage_name: str = ""
+        self._wishes = wishes_of(factory)
+        self.uses_clock: bool = "clock" in self._wishes
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._token = uuid.uuid4().hex[:8]
+        self._namespaces = 0
+        self._names_in_use: set[str] = set()
+        self._capabilities: frozenset[str] | None = None
+        self._last_writer = ""
+        self._last_write = -math.inf
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    @property
+    def folder(self) -> Path:
+        """A folder of its own, for storages on disk; removed at the end."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="sessionkit-")
+        return Path(self._folder.name)
+
+    @property
+    def thorough(self) -> bool:
+        """Whether more time may be taken."""
+        return self.profile == "thorough"
+
+    def random(self) -> Random:
+        """Return numbers that are the same for the same seed, from the beginning."""
+        return Random(self.seed)  # noqa: S311 (no secrets here)
+
+    # A check begins.
+
+    async def begin(self, needs: Iterable[str] = ()) -> None:
+        """Begin a check, with an empty history.
+
+        Raises:
+            LeftOut: The storage does not offer all *needs*.
+            FactoryError: No storage could be opened.
+        """
+        for need in needs:
+            reason = reason_against(need, await self._circumstances())
+            if reason is not None:
+                raise LeftOut(reason)
+        self.start_history()
+
+    def start_history(self) -> None:
+        """Forget the steps so far: what comes now shows a break by itself."""
+        self.history = History()
+
+    async def capabilities(self) -> frozenset[str]:
+        """Return the names of what the storage offers beside the three methods.
+
+        Raises:
+            FactoryError: No storage could be opened.
+        """
+        if self._capabilities is None:
+            namespace = self.namespace()
+            try:
+                async with self.client(namespace, history=History()) as storage:
+                    self._capabilities = storage.capabilities
+                    self.storage_name = type(storage.storage).__name__
+            except FactoryError:
+                raise
+            except Exception as error:
+                if self._capabilities is None:  # otherwise it did open; a check will tell
+                    msg = f"open({namespace!r}) raised {type(error).__name__}: {error}"
+                    raise FactoryError(msg) from error
+        return self._capabilities
+
+    async def _circumstances(self) -> Circumstances:
+        offered = await self.capabilities()
+        return Circumstances(offered, self.limits, self.uses_clock, self.thorough)
+
+    # Opening.
+
+    def namespace(self) -> str:
+        """Return a namespace that was never used: a word that fits names of files and tables."""
+        self._namespaces += 1
+        return f"n{self._namespaces}_{self._token}"
+
+    @asynccontextmanager
+    async def client(
+        self, namespace: str | None = None, *, history: History | None = None
+    ) -> AsyncGenerator[Client, None]:
+        """Open the storage of *namespace* (None: a new one), and close it at the end.
+
+        Raises:
+            FactoryError: The factory gave no storage.
+            BrokenPromise: It hangs when it is closed.
+        """
+        namespace = self.namespace() if namespace is None else namespace
+        history = self.history if history is None else history
+        name = self._take_name()
+        wishes = {wish: getattr(self, wish) for wish in self._wishes}
+        line = history.begin(f"{name} = open({history.namespace_name(namespace)!r})")
+        stack = AsyncExitStack()
+        try:
+            storage = await open_storage(self.factory, namespace, wishes, stack)
+            line.outcome = None
+            yield Client(storage, history, name, before=self._wait_for_writes_of_others(name))
+        except BaseException as error:
+            if line.outcome is not None:
+                line.outcome = f"raised {show(error)}"
+            with suppress(Exception):  # what went wrong first is what counts
+                async with asyncio.timeout(_FAREWELL):
+                    await stack.aclose()
+            raise
+        else:
+            history.note(f"# {name} is closed")
+            await close_within(stack, history)
+        finally:
+            self._names_in_use.discard(name)
+
+    async def damage(self, namespace: str, key: str) -> None:
+        """Spoil what is stored, as a full disk or a stranger's program would.
+
+        Raises:
+            LeftOut: Nobody said how.
+            FactoryError: It cannot be done so.
+        """
+        if self._damage is None:
+            msg = "no damage(namespace, key) is given, which spoils a stored value"
+            raise LeftOut(msg)
+        try:
+            await resolve(self._damage(namespace, key))
+        except LeftOut:
+            raise
+        except Exception as error:
+            msg = f"damage({namespace!r}, {key!r}) raised {type(error).__name__}: {error}"
+            raise FactoryError(msg) from error
+        self.history.note(f"# what is stored under {key!r} is damaged")
+
+    def _take_name(self) -> str:
+        name = next(name for name in self._possible_names() if name not in self._names_in_use)
+        self._names_in_use.add(name)
+        return name
+
+    def _possible_names(self) -> Iterable[str]:
+        yield from _NAMES
+        number = len(_NAMES)
+        while True:
+            number += 1
+            yield f"storage{number}"
+
+    # Time.
+
+    @property
+    def lifetime(self) -> float:
+        """How many seconds a value should live in a check: few, if they must be waited for."""
+        return _SKIPPED if self.uses_clock else _WAITED
+
+    def now(self) -> float:
+        """Return the storage's time, in seconds since the epoch."""
+        return self.clock() if self.uses_clock else time.time()
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass for the storage: skipped if it takes the kit's clock, else waited."""
+        if self.uses_clock:
+            self.history.note(f"clock.advance({seconds:g})")
+            self.clock.advance(seconds)
+        else:
+            self.history.note(f"time.sleep({seconds:g})")
+            await asyncio.sleep(seconds)
+
+    def _wait_for_writes_of_others(self, name: str) -> Callable[[str], Awaitable[None]]:
+        async def wait(method: str) -> None:
+            if self._last_writer != name:
+                caught_up = self._last_write + self.limits.eventually_consistent
+                await asyncio.sleep(max(0.0, caught_up - _monotonic()))
+            if method not in READING:
+                self._last_writer, self._last_write = name, _monotonic()
+
+        async def no_wait(_method: str) -> None:
+            return
+
+        return wait if self.limits.eventually_consistent else no_wait
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()

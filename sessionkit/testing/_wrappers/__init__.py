@@ -1,0 +1,1 @@
+"""What wrappers around storages must keep to."""

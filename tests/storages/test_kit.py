@@ -1,0 +1,85 @@
+"""The storages of this project run the kit, as those of users do."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import unittest
+from typing import Any, Final
+
+from sessionkit import (
+    FileSessionStorage,
+    MemorySessionStorage,
+    SQLiteSessionStorage,
+    enhance_storage,
+)
+from sessionkit.testing import Limits, StorageSuite
+from sessionkit.testing._promises import Promise
+
+TTL: Final = 60.0
+IN_MEMORY: Final = Limits(shared=False, durable=False)
+IN_MEMORY_FOR_A_MINUTE: Final = Limits(shared=False, durable=False, ttl=TTL)
+FOR_A_MINUTE: Final = Limits(ttl=TTL)
+
+
+class WithoutHistories(StorageSuite):
+    """Leaves out the random histories: the storage inside and the wrapper have them elsewhere."""
+
+    def ask(self, promise: Promise) -> None:
+        if promise.layer == "machine":
+            raise unittest.SkipTest("asked of the storage inside, and of enhanced memory")
+        super().ask(promise)
+
+
+class TestMemory(StorageSuite):
+    limits = IN_MEMORY_FOR_A_MINUTE
+
+    def open(self, namespace: str) -> Any:
+        return MemorySessionStorage(ttl=TTL, clock=self.clock)
+
+
+class TestFile(StorageSuite):
+    limits = FOR_A_MINUTE
+
+    def open(self, namespace: str) -> Any:
+        return FileSessionStorage(self.folder / namespace, ttl=TTL, clock=self.clock)
+
+    def damage(self, namespace: str, key: str) -> None:
+        for file in (self.folder / namespace).rglob(f"{key}.json"):
+            file.write_text('{"n": ')
+
+
+class TestSQLite(StorageSuite):
+    limits = FOR_A_MINUTE
+
+    def open(self, namespace: str) -> Any:
+        return SQLiteSessionStorage(self.folder / f"{namespace}.db", ttl=TTL, clock=self.clock)
+
+    def damage(self, namespace: str, key: str) -> None:
+        path = self.folder / f"{namespace}.db"
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("UPDATE sessions SET value = '{\"n\": '")
+
+
+class TestEnhancedMemory(StorageSuite):
+    limits = IN_MEMORY_FOR_A_MINUTE
+
+    def open(self, namespace: str) -> Any:
+        inner = MemorySessionStorage(clock=self.clock)
+        return enhance_storage(inner, ttl=TTL, clock=self.clock)
+
+
+class TestEnhancedFile(WithoutHistories):
+    limits = FOR_A_MINUTE
+
+    def open(self, namespace: str) -> Any:
+        inner = FileSessionStorage(self.folder / namespace, clock=self.clock)
+        return enhance_storage(inner, ttl=TTL, clock=self.clock)
+
+
+class TestEnhancedSQLite(WithoutHistories):
+    limits = FOR_A_MINUTE
+
+    def open(self, namespace: str) -> Any:
+        inner = SQLiteSessionStorage(self.folder / f"{namespace}.db", clock=self.clock)
+        return enhance_storage(inner, ttl=TTL, clock=self.clock)
