@@ -45,3 +45,17 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
     assert modules
     for module in modules:
         assert imported_by(module) - {room} <= ALLOWED[room], module
+
+
+ADAPTERS = sorted(PACKAGE.parent.joinpath("adapters").glob("*/*.py"))
+
+
+@pytest.mark.parametrize(
+    "module", ADAPTERS, ids=lambda module: f"{module.parent.name}.{module.stem}"
+)
+def test_an_adapter_uses_only_what_is_public(module: Path) -> None:
+    assert imported_by(module) <= {"adapters", "types"}
+
+
+def test_every_adapter_was_looked_at() -> None:
+    assert {module.parent.name for module in ADAPTERS} >= {"sessionkit_aiogram", "sessionkit_ptb"}

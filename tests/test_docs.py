@@ -33,7 +33,13 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.joinpath("docs").rglob("*.md"))]
 
 # What `needs:` may name, and the module to look for.
-LIBRARIES = {"aiogram": "aiogram", "ptb": "telegram", "pyrogram": "pyrogram"}
+LIBRARIES = {
+    "aiogram": "aiogram",
+    "ptb": "telegram",
+    "pyrogram": "pyrogram",
+    "slack": "slack_bolt",
+    "telebot": "telebot",
+}
 MARKS = {"needs", "not run", "raises"}
 
 FENCE = re.compile(r"(?P<indent>\s*)(?P<fence>`{3,}|~{3,})\s*(?P<language>[^\s`]*)")
