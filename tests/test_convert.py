@@ -698,6 +698,10 @@ class TestTextsOfALibrary:
         for note, label in ((Note(Mood.GOOD), "str"), (Note(title=Mood.GOOD), "str | None")):
             assert f"is a Mood, its annotation says {label}" in encode_fault(Note, note)[1]
 
+    def test_are_stored_as_nothing_else(self) -> None:
+        with pytest.raises(SessionDecodeError, match=r"\.text is an int, its annotation says str"):
+            needed(Note).decode({"text": 5})
+
 
 def encode_fault(data_type: Any, data: Any) -> tuple[str, str]:
     with pytest.raises(SessionEncodeError) as caught:

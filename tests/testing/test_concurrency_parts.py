@@ -39,7 +39,7 @@ from sessionkit.testing._concurrency.processes import ProcessActor
 from sessionkit.testing._concurrency.stepped import Stepped
 from sessionkit.testing._concurrency.stops import Recorder, StopAt, Stops
 from sessionkit.testing._concurrency.tasks import TaskActor
-from sessionkit.testing._concurrency.threads import ThreadActor, blocking_view, in_thread
+from sessionkit.testing._concurrency.threads import ThreadActor, blocking_view, in_thread, may_sleep
 from sessionkit.testing._history import History
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._subject import Subject
@@ -124,14 +124,53 @@ def test_where_a_coroutine_waits_is_the_innermost_line_of_the_storage(mine: Any)
     course.close()
 
 
-def test_each_place_is_chosen_once_and_code_under_work_first() -> None:
+def test_each_place_is_chosen_for_the_first_and_the_last_time_code_under_work_first() -> None:
     own = [Place("mine.py", n) for n in range(100)]
     library = [Place("/x/site-packages/lib.py", n) for n in range(100)]
 
-    assert choose(own[:3] + own[:3], 24) == [3, 4, 5]
+    assert choose(own[:3] * 4, 24) == [0, 1, 2, 9, 10, 11]
     chosen = choose(library + own, 24)
     assert len([n for n in chosen if n >= 100]) == 24
     assert len([n for n in chosen if n < 100]) == 12
+
+
+def test_most_places_that_are_chosen_are_the_outermost_ones() -> None:
+    deep = [Place("mine.py", n, depth=3) for n in range(100)]
+    middle = [Place("mine.py", n, depth=2) for n in range(4)]
+    outermost = [Place("mine.py", n, depth=1) for n in range(8)]
+
+    chosen = choose(deep + middle + outermost, 16)
+
+    assert chosen[4:] == [*range(100, 112)]
+    assert chosen[:4] == [0, 25, 50, 75]
+    assert len(choose(deep + outermost * 9, 16)) == 16
+
+
+def test_how_deep_a_place_lies_is_counted_in_the_storage_s_own_calls(mine: Any) -> None:
+    def place() -> Place:
+        return place_of(sys._getframe())
+
+    assert mine["inside"](place).depth == place().depth + 1
+
+
+def test_a_thread_that_has_something_to_do_does_not_sleep() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        inside.set()
+        go_on.wait()
+
+    sleeper = threading.Thread(target=wait)
+    sleeper.start()
+    inside.wait()
+    while not may_sleep(sleeper):  # it is on its way
+        pass
+    busy = threading.current_thread()
+
+    assert may_sleep(busy) is not sys.platform.startswith("linux")
+    go_on.set()
+    sleeper.join()
+    assert may_sleep(sleeper)  # it has ended, so nothing is known of it
 
 
 def test_stops_count_the_lines_of_a_storage_and_no_others(mine: Any) -> None:

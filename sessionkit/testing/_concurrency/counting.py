@@ -165,7 +165,7 @@ async def _in_threads(history: History, jobs: Sequence[Callable[[], None]]) -> N
     timeout=_LONG,
 )
 async def no_addition_is_lost_among_processes(subject: Subject) -> None:
-    times = 100 if subject.thorough else 10
+    times = 100 if subject.thorough else 5
     async with peers(subject, 3) as others:
         await check_shared(subject, others[0])
         subject.start_history()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import linecache
 import os
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
-_KIT: Final = str(Path(__file__).parents[1]) + os.sep
+_CORE: Final = Path(__file__).parents[2]
+_KIT: Final = (str(_CORE / "testing") + os.sep, str(_CORE / "_drive.py"))
 _LIBRARY: Final = tuple(
     str(Path(sysconfig.get_path(name)).resolve()) + os.sep for name in ("stdlib", "platstdlib")
 )
@@ -32,6 +34,8 @@ class Place(NamedTuple):
     line: int
     event: str = "line"
     inside: str = ""
+    depth: int = 0
+    """How many calls within the storage's own code led here."""
 
     def __str__(self) -> str:
         source = linecache.getline(self.file, self.line).strip()
@@ -47,13 +51,17 @@ class Place(NamedTuple):
 
 def place_of(frame: FrameType, event: str = "line") -> Place:
     """Return where *frame* stands: if that is in the standard library, from where it was called."""
-    outer: FrameType | None = frame
-    while outer is not None and not (counts(outer.f_code) and _library_of(outer) is None):
-        outer = outer.f_back
-    if outer is None or outer is frame:
-        return Place(frame.f_code.co_filename, frame.f_lineno, event)
+    own = [outer for outer in _stack(frame) if counts(outer.f_code) and not _library_of(outer)]
+    if not own or own[0] is frame:
+        return Place(frame.f_code.co_filename, frame.f_lineno, event, depth=len(own))
     inside = f"{frame.f_code.co_name}(), line {frame.f_lineno}"
-    return Place(outer.f_code.co_filename, outer.f_lineno, event, inside)
+    return Place(own[0].f_code.co_filename, own[0].f_lineno, event, inside, len(own))
+
+
+def _stack(frame: FrameType | None) -> Generator[FrameType, None, None]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def _library_of(frame: FrameType) -> str | None:
@@ -74,7 +82,7 @@ def counts(code: CodeType) -> bool:
 
 @cache
 def _counts(file: str, name: str) -> bool:
-    if file.startswith(("<", _KIT)):
+    if file.startswith(("<", *_KIT)):
         return False
     library = _library(file)
     if library is None:
@@ -100,15 +108,32 @@ def _step_into(awaited: Any) -> tuple[FrameType | None, Any]:
     return None, None
 
 
-def choose(places: Iterable[object], most: int) -> list[int]:
-    """Return the numbers of at most *most* of *places*: each place once, evenly spread.
+def choose(places: Iterable[Place], most: int) -> list[int]:
+    """Return the numbers of at most *most* of *places*, each for the first and the last time.
 
-    Code under work comes first; of libraries that were installed half as many are taken.
+    (``with`` is come to twice: nothing is locked yet, and nothing any more.)  Most are
+    outermost ones: there a method has done one thing and not yet the other.  The rest is
+    evenly spread.  Code under work comes first; of libraries that were installed half as
+    many are taken.
     """
-    last = {place: number for number, place in enumerate(places)}
-    own = [n for place, n in last.items() if not getattr(place, "is_installed", False)]
-    installed = [n for place, n in last.items() if getattr(place, "is_installed", False)]
-    return sorted(_spread(own, most) + _spread(installed, most // 2))
+    numbered = list(enumerate(places))
+    first = {place: number for number, place in reversed(numbered)}
+    last = {place: number for number, place in numbered}
+    found = {number: place for times in (first, last) for place, number in times.items()}
+    own = sorted(number for number, place in found.items() if not place.is_installed)
+    installed = sorted(number for number, place in found.items() if place.is_installed)
+
+    def chosen(numbers: list[int], most: int) -> list[int]:
+        if len(numbers) <= most:
+            return numbers
+        by_depth = sorted(numbers, key=lambda number: found[number].depth)
+        outermost: list[int] = []
+        for _, layer in groupby(by_depth, key=lambda number: found[number].depth):
+            outermost += _spread([*layer], most * 3 // 4 - len(outermost))
+        others = [number for number in numbers if number not in outermost]
+        return outermost + _spread(others, most - len(outermost))
+
+    return sorted(chosen(own, most) + chosen(installed, most // 2))
 
 
 def _spread(numbers: list[int], most: int) -> list[int]:

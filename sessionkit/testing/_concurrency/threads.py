@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -91,9 +92,11 @@ class ThreadActor(Actor):
         return self._ended
 
     def waits_at(self) -> Hashable:
-        """Return the very instruction at which it waits, None if it does not run."""
+        """Return the very instruction at which it waits, None if it does not."""
         frame = self._frame()
-        return None if frame is None else (frame.f_code, frame.f_lasti)
+        if frame is None or self._thread is None or not may_sleep(self._thread):
+            return None
+        return frame.f_code, frame.f_lasti
 
     def _frame(self) -> FrameType | None:
         thread = self._thread
@@ -104,6 +107,18 @@ class ThreadActor(Actor):
         while frame is not None and not counts(frame.f_code):
             frame = frame.f_back
         return None if frame is None else place_of(frame)
+
+
+def may_sleep(thread: threading.Thread) -> bool:
+    """Return False if *thread* has something to do, and only waits for a processor.
+
+    Linux knows (man 5 proc_pid_stat); elsewhere any thread may sleep.
+    """
+    try:
+        stat = Path(f"/proc/self/task/{thread.native_id}/stat").read_bytes()
+    except OSError:
+        return True
+    return stat.rpartition(b")")[2].split()[0] == b"S"
 
 
 def stand(stands: asyncio.Future[Place], go_on: threading.Event, place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any, Final, Self
 
 from sessionkit.testing._machine.pools import COUNTED, ORDINARY, Stand
@@ -44,6 +45,7 @@ class Theme:
     def audit(self) -> Sequence[Step]:
         """Return the steps that end each history: everything is asked for once more.
 
+        It is asked for by ``read`` and by what the theme is about: steps take their time.
         What lists comes first, what reads after it, and what writes last: a storage that
         drops what has expired when it is read would hide that it tells of it otherwise.
         """
@@ -60,15 +62,19 @@ class Theme:
         return steps
 
     def _audit_at(self, place: Place) -> list[Step]:
-        pools = self.pools
-        steps: list[Step] = [
-            Listing(place, prefix, way)
-            for prefix in ("", *pools.keys)
-            for way in pools.offered("iter_items", "iter_keys")
+        return [
+            *(self._listings(place) if Listing in self.kinds else ()),
+            *(ReadSeveral(place, self.pools.keys) for kind in self.kinds if kind is ReadSeveral),
+            *(Read(place, key, "read") for key in self.pools.keys),
         ]
-        steps += [ReadSeveral(place, pools.keys) for _ in pools.offered("read_many")]
-        ways = pools.offered("has", "read")
-        return [*steps, *(Read(place, key, way) for way in ways for key in pools.keys)]
+
+    def _listings(self, place: Place) -> list[Step]:
+        # All are asked for in each way, and each prefix in one of them, in turn: listing is slow.
+        ways = self.pools.offered("iter_items", "iter_keys")
+        of_all: list[Step] = [Listing(place, "", way) for way in ways]
+        return of_all + [
+            Listing(place, key, way) for key, way in zip(self.pools.keys, cycle(ways), strict=False)
+        ]
 
 
 @dataclass(frozen=True)
