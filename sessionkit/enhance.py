@@ -10,7 +10,7 @@ from sessionkit._drive import eager
 from sessionkit._enhance.enhancer import Enhancer, Options, offers
 from sessionkit._enhance.envelope import EnhancedRevision
 from sessionkit._enhance.migrations import Migration, Migrations
-from sessionkit._enhance.optional import optional, require, select
+from sessionkit._optional import optional, require, select
 from sessionkit._seconds import seconds
 
 if TYPE_CHECKING:

@@ -29,8 +29,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionkit._origin import (
-    ATTRIBUTES,
-    LIKELY,
     Identifier,
     Origin,
     describe,
@@ -40,6 +38,7 @@ from sessionkit._origin import (
     plain_event,
     plain_user,
 )
+from sessionkit._reading import ATTRIBUTES, LIKELY
 from sessionkit.errors import InvalidSessionKeyError
 
 if TYPE_CHECKING:

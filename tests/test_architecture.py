@@ -10,7 +10,10 @@ import pytest
 import sessionkit
 
 PACKAGE = Path(sessionkit.__file__).parent
-GROUND = {"_checks", "_types", "_drive", "_seconds", "_frozen", "_origin", "errors", "codecs"}
+GROUND = {
+    *("_checks", "_types", "_drive", "_seconds", "_frozen", "_reading", "_origin", "_optional"),
+    *("errors", "codecs"),
+}
 ALLOWED = {
     "_locks": GROUND,
     "_convert": GROUND,
@@ -18,6 +21,7 @@ ALLOWED = {
     "storages": GROUND,
     "_life": GROUND | {"_locks", "_convert", "keys"},
     "_setup": GROUND | {"_life", "_locks", "_convert", "storages", "keys"},
+    "testing": GROUND | {"_locks", "enhance", "storages"},
 }
 
 
@@ -45,6 +49,16 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
     assert modules
     for module in modules:
         assert imported_by(module) - {room} <= ALLOWED[room], module
+
+
+def test_only_what_draws_at_random_needs_hypothesis() -> None:
+    text = "\nfrom hypothesis import"
+    importing = [path for path in PACKAGE.rglob("*.py") if text in path.read_text("utf-8")]
+
+    assert {path.relative_to(PACKAGE).as_posix() for path in importing} == {
+        "testing/_codecs/generated.py",
+        "testing/_machine/search.py",
+    }
 
 
 ADAPTERS = sorted(PACKAGE.parent.joinpath("adapters").glob("*/*.py"))

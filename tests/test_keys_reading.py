@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionkit import _origin, keys
+from sessionkit import _reading, keys
 from sessionkit._origin import ANONYMOUS_ADMIN, CHANNEL_SENDER, UPDATE_KINDS
 from tests import slow_keys
 from tests.test_keys import CASES, FORMS, Case, as_object, as_update
@@ -429,5 +429,5 @@ def test_classes_made_without_end_are_not_kept_without_end() -> None:
         kind = type("Endless", (), {"chat_id": None, "chat": SimpleNamespace(id=5)})
         assert keys.chat(kind()) == "5"
 
-    for readers in (_origin.READERS, _origin.LIKELY, _origin.ATTRIBUTES):
+    for readers in (_reading.READERS, _reading.LIKELY, _reading.ATTRIBUTES):
         assert len(readers) <= 1024

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sessionkit._drive import resolve
 from sessionkit._enhance.envelope import EnhancedRevision, Envelope, Number, envelope_of
-from sessionkit._enhance.optional import each
+from sessionkit._optional import each
 from sessionkit._types import ANY, Clock, Expected, MaybeAsyncIterable, Revision, Storage
 from sessionkit.errors import SessionConflictError, SessionEncodeError
 

@@ -22,7 +22,7 @@ from sessionkit._life.seats import property_seat
 from sessionkit._life.settings import Settings, checked
 from sessionkit._life.strict import Session
 from sessionkit._locks.whereabouts import lifecycle
-from sessionkit._origin import LIKELY
+from sessionkit._reading import LIKELY
 from sessionkit._setup.express import express_table
 from sessionkit._setup.sessions import LazySessions, Sessions
 

@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionkit._checks import check_storage
-from sessionkit._enhance.optional import optional, require
+from sessionkit._optional import optional, require
 from sessionkit.storages.memory import MemorySessionStorage
 from sessionkit.testing._calls import OPTIONAL, Call
 
