@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from sessionkit.testing._promises import Promise
 
+ALTERNATIVE: Final = ", or: "
+"""Stands between what may be expected, one as good as the other."""
+
 _WIDTH: Final = 100
 
 
@@ -19,6 +22,7 @@ class BrokenPromise(AssertionError):  # noqa: N818 (it reads as what it says)
         history: The steps that show it, as lines of Python with their outcome.
         expected: What the last step should have given, for people.
         got: What it gave.
+        hint: What usually is the mistake; None while the check is still running.
     """
 
     def __init__(
@@ -28,17 +32,24 @@ class BrokenPromise(AssertionError):  # noqa: N818 (it reads as what it says)
         expected: str,
         got: str,
         promise: Promise | None = None,
+        hint: str | None = None,
     ) -> None:
         super().__init__(history, expected, got)
         self.promise = promise
         self.history = history
         self.expected = expected
         self.got = got
+        self._hint = hint
+
+    @property
+    def hint(self) -> str | None:
+        return self._hint or (self.promise and self.promise.hint)
 
     def __str__(self) -> str:
         steps = "".join(f"    {line}\n" for line in self.history)
-        found = f"{steps}\nexpected: {self.expected}\ngot:      {self.got}"
+        expected = self.expected.replace(ALTERNATIVE, f"{ALTERNATIVE.rstrip()}\n          ")
+        found = f"{steps}\nexpected: {expected}\ngot:      {self.got}"
         if self.promise is None:
             return found
-        hint = textwrap.fill(f"Usual cause: {self.promise.hint}", _WIDTH)
+        hint = textwrap.fill(f"Usual cause: {self.hint}", _WIDTH)
         return f"{self.promise.sentence}\n\n{found}\n\n{hint}\n(promise {self.promise.name})"

@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 from sessionkit.testing._broken import BrokenPromise
 from sessionkit.testing._factory import FactoryError
 from sessionkit.testing._needs import NEEDS, LeftOut
+from sessionkit.testing._show import show_error
 from sessionkit.testing._subject import Subject
 
 Layer: TypeAlias = Literal["table", "machine", "concurrency"]
@@ -22,6 +23,9 @@ Check: TypeAlias = Callable[[Subject], Awaitable[None]]
 LAYERS: Final[tuple[Layer, ...]] = ("table", "machine", "concurrency")
 _PACKAGES: Final = {layer: f"sessionkit.testing._{layer}" for layer in LAYERS}
 _HERE: Final = str(Path(__file__).parent)
+_RAISES: Final = (
+    "the last call does not work at all, whatever else this promise is about: make it answer."
+)
 _registry: Final[dict[str, Promise]] = {}
 
 
@@ -73,12 +77,15 @@ class Promise:
         except Exception as error:  # noqa: BLE001 (a storage may raise what it likes)
             hangs = isinstance(error, TimeoutError) and limit.expired()
             expected = f"an answer within {self.timeout} seconds" if hangs else "no error"
-            got = "none" if hangs else f"{type(error).__name__}: {error}"
+            got = "none" if hangs else show_error(error)
             shown = error.with_traceback(_outside(error.__traceback__))
-            raise self._broken(subject.history.lines, expected, got) from shown
-
-    def _broken(self, history: tuple[str, ...], expected: str, got: str) -> BrokenPromise:
-        return BrokenPromise(history, expected=expected, got=got, promise=self)
+            raise BrokenPromise(
+                subject.history.lines,
+                expected=expected,
+                got=got,
+                promise=self,
+                hint=_RAISES if self.layer == "machine" and not hangs else None,
+            ) from shown
 
     def _check_modules(self) -> None:
         missing = [module for module in self.modules if find_spec(module) is None]

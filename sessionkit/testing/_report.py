@@ -80,7 +80,10 @@ class Report:
         return tuple(outcome for outcome in self.outcomes if outcome.kind == kind)
 
     def __str__(self) -> str:
-        parts = [self._head(), *map(_broken_part, self.broken)]
+        parts = [self._head()]
+        if len(self.broken) > 1:
+            parts.append("Begin with the first one: what comes later is often the same mistake.")
+        parts += map(_broken_part, self.broken)
         if self.left_out:
             parts.append("\n".join(["Left out:", *self._left_out_lines()]))
         return "\n\n".join(parts)
@@ -126,7 +129,8 @@ class Report:
 
 
 def _broken_part(outcome: Outcome) -> str:
-    return f"BROKEN: {outcome.broken}"
+    sentence, _, rest = str(outcome.broken).partition("\n")
+    return f"{textwrap.fill(f'BROKEN: {sentence}', _WIDTH)}\n{rest}"
 
 
 def _count(promises: int) -> str:
@@ -147,6 +151,6 @@ def _as_object(outcome: Outcome) -> dict[str, Any]:
         told["history"] = list(outcome.broken.history)
         told["expected"] = outcome.broken.expected
         told["got"] = outcome.broken.got
-        told["hint"] = broke.hint
+        told["hint"] = outcome.broken.hint
         told["broke"] = broke.name
     return told

@@ -291,7 +291,7 @@ KEYS, VALUES, COPIES = "keys_apart", "values", "copies"
 REVISIONS, TIME, OPENINGS = "revisions", "time", "openings"
 
 LISTED = (
-    Mistake(FoldsForms, KEYS, "\\u0301"),
+    Mistake(FoldsForms, KEYS, "COMBINING ACUTE ACCENT"),
     Mistake(CutsAt200, KEYS, "which was written under 'x' * 20"),
     Mistake(Sanitises, KEYS, "'e_' is too much"),
     Mistake(ListsByWildcards, KEYS, "is too much"),

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from sessionkit.testing._show import show
+from sessionkit.testing._show import show, show_error
+
+SPELLED = r"{'\N{KELVIN SIGN}\N{COMBINING RING ABOVE}': '\N{LATIN SMALL LETTER E WITH ACUTE}' * 50}"
 
 
 class Unprintable:
@@ -23,7 +25,10 @@ class Unprintable:
         ([], "[]"),
         ("x" * 300, "'x' * 300"),
         ("x" * 199 + "a", "'x' * 199 + 'a'"),
-        ("ab" + "x" * 50 + "y" * 50 + "é", "'ab' + 'x' * 50 + 'y' * 50 + 'é'"),
+        ("ab" + "x" * 50 + "y" * 50 + "z", "'ab' + 'x' * 50 + 'y' * 50 + 'z'"),
+        ({"\u212a\u030a": "é" * 50}, SPELLED),
+        ("\ue000", r"'\ue000'"),
+        (KeyError("🍕"), r"KeyError('\N{SLICE OF PIZZA}')"),
         ("ab" * 30, repr("ab" * 30)),
         ({"a": ["x" * 300]}, "{'a': ['x' * 300]}"),
         (("x",), "('x',)"),
@@ -42,6 +47,15 @@ def test_what_is_very_long_is_cut() -> None:
     assert text.startswith("[0, 1, 2, 3")
     assert text.endswith("998, 999]")
     assert " ... " in text
+
+
+def test_an_error_is_shown_as_a_traceback_ends() -> None:
+    error = OSError(36, "File name too long", "x" * 254 + "é.json")
+
+    assert show_error(error) == (
+        "OSError: [Errno 36] File name too long: "
+        r"'x...(254 times)\N{LATIN SMALL LETTER E WITH ACUTE}.json'"
+    )
 
 
 def test_addresses_are_left_out() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Hashable, Sequence
 from typing import Any, Final, TypeVar
 
 from sessionkit.testing._broken import BrokenPromise
-from sessionkit.testing._concurrency.ops import LISTINGS, Op, Outcome
+from sessionkit.testing._concurrency.ops import LISTINGS, SILENT, Op, Outcome
 from sessionkit.testing._concurrency.places import Place
 from sessionkit.testing._guard import within
 from sessionkit.testing._history import History, Line
@@ -33,6 +33,7 @@ class Actor(ABC):
         self.history = history
         self._methods = storage
         self._line = Line("")
+        self._is_silent = True
 
     async def places(self, op: Op) -> Sequence[Place]:
         """Do *op*, and return the points that it comes to, in order."""
@@ -90,6 +91,7 @@ class Actor(ABC):
 
     def _write_down(self, op: Op) -> None:
         self._line = self.history.begin(f"{self.name}: {self._shown(op)}")
+        self._is_silent = op.method in SILENT
 
     def _shown(self, op: Op) -> str:
         if op.method in LISTINGS or not inspect.iscoroutinefunction(
@@ -99,7 +101,9 @@ class Actor(ABC):
         return str(op).replace("storage.", "await storage.", 1)
 
     def _close_line(self, outcome: Outcome, *, may_raise: bool = False) -> None:
-        self._line.outcome = outcome.text
+        says_none = outcome.kind == "answer" and not self._is_silent
+        self._line.outcome = outcome.text or ("-> None" if says_none else None)
+        self._is_silent = True
         if outcome.kind == "error" and not may_raise:
             raise BrokenPromise(
                 self.history.lines, expected="no error", got=outcome.text or ""

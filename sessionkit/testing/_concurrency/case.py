@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
+from sessionkit.testing._broken import ALTERNATIVE
 from sessionkit.testing._concurrency.model import CONFLICT, Model, Told
 from sessionkit.testing._concurrency.ops import LISTINGS, STORED, Op, look, read, write
 from sessionkit.testing._equal import alike
@@ -90,7 +91,7 @@ class Case:
     def explain(self, told: Iterable[Told]) -> tuple[str, str]:
         """Return, for people, what was expected and what was got."""
         expected = [self._describe(each) for each in self.allowed()]
-        return ", or: ".join(dict.fromkeys(expected)), self._describe(self._of_these_keys(told))
+        return ALTERNATIVE.join(dict.fromkeys(expected)), self._describe(self._of_these_keys(told))
 
     def _of_these_keys(self, told: Iterable[Told]) -> list[Told]:
         # A storage serves many cases: what a listing says of other keys is no matter.

@@ -15,7 +15,8 @@ from sessionkit.testing._kinds import is_async_iterable, is_dict, is_list, is_pa
 from sessionkit.testing._show import show
 
 LISTINGS: Final = frozenset({"iter_keys", "iter_items"})
-_SILENT: Final = frozenset({"write", "delete", "write_many", "close", "purge_expired", "renew"})
+SILENT: Final = frozenset({"write", "delete", "write_many", "close", "purge_expired", "renew"})
+"""The methods of which no answer is expected, or none that could be compared."""
 
 STORED: Final = "went through"
 """What a conditional write answers here: revisions do not travel between processes."""
@@ -166,7 +167,7 @@ def perform_blocking(storage: Any, op: Op, seen: dict[str, Any]) -> Any:
 
 
 def _digest(op: Op, answer: Any, seen: dict[str, Any]) -> Any:
-    if op.method in _SILENT:
+    if op.method in SILENT:
         return None
     if op.method == "write_if":
         return STORED

@@ -44,6 +44,11 @@ class Place(NamedTuple):
         return f"{where} (inside {self.inside})" if self.inside else where
 
     @property
+    def rank(self) -> int:
+        """How soon to stop there: first between the steps of the library's writers."""
+        return 0 if self.inside else self.depth
+
+    @property
     def is_installed(self) -> bool:
         """Whether it lies in a library that was installed, not in code under work."""
         return any(name in self.file for name in _INSTALLED)
@@ -111,9 +116,9 @@ def _step_into(awaited: Any) -> tuple[FrameType | None, Any]:
 def choose(places: Iterable[Place], most: int) -> list[int]:
     """Return the numbers of at most *most* of *places*, each for the first and the last time.
 
-    (``with`` is come to twice: nothing is locked yet, and nothing any more.)  Most are
-    outermost ones: there a method has done one thing and not yet the other.  The rest is
-    evenly spread.  Code under work comes first; of libraries that were installed half as
+    (``with`` is come to twice: nothing is locked yet, and nothing any more.)  Half are
+    those of the first ranks: there a method has done one thing and not yet the other.  The
+    rest is evenly spread.  Code under work comes first; of libraries that were installed half as
     many are taken.
     """
     numbered = list(enumerate(places))
@@ -126,12 +131,15 @@ def choose(places: Iterable[Place], most: int) -> list[int]:
     def chosen(numbers: list[int], most: int) -> list[int]:
         if len(numbers) <= most:
             return numbers
-        by_depth = sorted(numbers, key=lambda number: found[number].depth)
-        outermost: list[int] = []
-        for _, layer in groupby(by_depth, key=lambda number: found[number].depth):
-            outermost += _spread([*layer], most * 3 // 4 - len(outermost))
-        others = [number for number in numbers if number not in outermost]
-        return outermost + _spread(others, most - len(outermost))
+
+        def rank(number: int) -> int:
+            return found[number].rank
+
+        likely: list[int] = []
+        for _, alike in groupby(sorted(numbers, key=rank), key=rank):
+            likely += _spread([*alike], most // 2 - len(likely))
+        others = [number for number in numbers if number not in likely]
+        return likely + _spread(others, most - len(likely))
 
     return sorted(chosen(own, most) + chosen(installed, most // 2))
 

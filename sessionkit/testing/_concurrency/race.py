@@ -19,7 +19,7 @@ from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._subject import Subject
 
 _FAREWELL: Final = 1.0
-_MOST_STOPS: Final = 16
+_MOST_STOPS: Final = 20
 
 Sides: TypeAlias = tuple[Actor, Actor]
 Arena: TypeAlias = Callable[[Subject, History], AbstractAsyncContextManager[Sides]]

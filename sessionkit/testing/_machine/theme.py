@@ -45,7 +45,8 @@ class Theme:
     def audit(self) -> Sequence[Step]:
         """Return the steps that end each history: everything is asked for once more.
 
-        It is asked for by ``read`` and by what the theme is about: steps take their time.
+        It is asked for by ``read``, by a listing, and by what the theme is about: steps
+        take their time.
         What lists comes first, what reads after it, and what writes last: a storage that
         drops what has expired when it is read would hide that it tells of it otherwise.
         """
@@ -63,18 +64,18 @@ class Theme:
 
     def _audit_at(self, place: Place) -> list[Step]:
         return [
-            *(self._listings(place) if Listing in self.kinds else ()),
+            *self._listings(place),
             *(ReadSeveral(place, self.pools.keys) for kind in self.kinds if kind is ReadSeveral),
             *(Read(place, key, "read") for key in self.pools.keys),
         ]
 
     def _listings(self, place: Place) -> list[Step]:
-        # All are asked for in each way, and each prefix in one of them, in turn: listing is slow.
         ways = self.pools.offered("iter_items", "iter_keys")
         of_all: list[Step] = [Listing(place, "", way) for way in ways]
-        return of_all + [
-            Listing(place, key, way) for key, way in zip(self.pools.keys, cycle(ways), strict=False)
-        ]
+        if Listing not in self.kinds:
+            return of_all
+        prefixes = zip(self.pools.keys, cycle(ways), strict=False)
+        return of_all + [Listing(place, prefix, way) for prefix, way in prefixes]
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ class Trial:
         model = self.model(place)
         expected = model.read(key)
         if not alike(got, expected):
-            under = f" under {_spelled(key)}" if of_many else ""
+            under = f" under {show(key)}" if of_many else ""
             storage.fail(
                 expected=f"{show(expected)}{under}{_expiry_of(model, key)}",
                 got=f"{show(got)}{_origin_of(model, key, got)}",
@@ -149,9 +149,13 @@ class Trial:
         model = self.model(place)
         expected = list(model.live(prefix))
         remarks = [
-            *(f"{key!a} is missing" for key in expected if key not in got),
-            *(f"{key!a} is too much{_expiry_of(model, key)}" for key in got if key not in expected),
-            *(f"{key!a} is there twice" for key in expected if got.count(key) > 1),
+            *(f"{show(key)} is missing" for key in expected if key not in got),
+            *(
+                f"{show(key)} is too much{_expiry_of(model, key)}"
+                for key in got
+                if key not in expected
+            ),
+            *(f"{show(key)} is there twice" for key in expected if got.count(key) > 1),
         ]
         if remarks:
             order = ", in any order" if len(expected) > 1 else ""
@@ -182,11 +186,4 @@ def _expiry_of(model: Model, key: str) -> str:
 
 def _origin_of(model: Model, key: str, got: Any) -> str:
     others = [other for other in model.keys_holding(got) if other != key]
-    if len(others) != 1:
-        return ""
-    this = "" if key.isascii() and others[0].isascii() else f" (this key is {key!a})"
-    return f", which was written under {_spelled(others[0])}{this}"
-
-
-def _spelled(key: str) -> str:
-    return show(key) if key.isascii() else ascii(key)
+    return f", which was written under {show(others[0])}" if len(others) == 1 else ""

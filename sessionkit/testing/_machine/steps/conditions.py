@@ -12,6 +12,7 @@ from sessionkit.testing._machine.step import Choose, Pools
 from sessionkit.testing._machine.steps.reading import read_with_revision
 from sessionkit.testing._machine.steps.writing import see_new_revision
 from sessionkit.testing._machine.trial import Place, Trial
+from sessionkit.testing._show import show_error
 
 _AGES: Final = (0, 1, 2, 3)
 
@@ -112,9 +113,7 @@ async def write_if(trial: Trial, place: Place, key: str, value: Any, condition: 
         new_revision = await storage.write_if(key, value, condition.revision)
     except SessionConflictError as error:
         if condition.verdict is Verdict.THROUGH:
-            storage.fail(
-                expected=f"no error: {condition.reason}", got=f"{type(error).__name__}: {error}"
-            )
+            storage.fail(expected=f"no error: {condition.reason}", got=show_error(error))
         return
     if condition.verdict is Verdict.REFUSED:
         storage.fail(
