@@ -34,7 +34,7 @@ Clock: TypeAlias = Callable[[], float]
 """Seconds since the epoch, as ``time.time`` gives them."""
 
 Revision: TypeAlias = Hashable
-"""A storage's token for one stored value: opaque, never reused for a key."""
+"""A storage's token for one stored value: opaque, never the same for two values of a key."""
 
 
 class _Any(Enum):

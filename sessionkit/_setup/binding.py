@@ -142,8 +142,8 @@ class Binding:
 
         Args:
             function: The handler, sync or async.
-            context_of: Picks the context out of the handler's arguments; without it,
-                that is the first.
+            context_of: Picks the context out of the handler's arguments, of which it
+                gets all; without it, that is the first.
         """
         pick = context_of or _first
         binding = self.asked_for(function)

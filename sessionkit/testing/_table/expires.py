@@ -64,13 +64,16 @@ async def expiry_is_exact(subject: Subject) -> None:
 
 @promise(
     "A value whose expiry lies in the past is not there.",
-    hint="the expiry is looked at only when time passes, or a negative span is taken for none.",
+    hint="the expiry is looked at only when time passes, or a negative span, or 0.0, is taken for "
+    "none.",
     needs=(*_EXPIRY, "time"),
 )
 async def expiry_in_the_past_is_gone_at_once(subject: Subject) -> None:
     async with subject.client() as storage:
         await storage.write_if("1", {"n": 1}, None, expires=subject.now() - 10)
         await storage.expect_read("1", None)
+        await storage.write_if("2", {"n": 1}, None, expires=0.0)
+        await storage.expect_read("2", None)
 
 
 @promise(

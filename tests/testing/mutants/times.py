@@ -72,6 +72,12 @@ class ADayByDefault(Reference):
         return self.clock() + 86_400 if expires is None else expires
 
 
+@expiring("An expiry of 0.0 is taken for none.", "expiry_in_the_past_is_gone_at_once")
+class ZeroIsNoExpiry(Reference):
+    def expiry(self, expires: float | None) -> float | None:
+        return super().expiry(expires or None)
+
+
 @expiring("expires= is taken for a span.", "value_is_gone_at_its_expiry")
 class SpanNotTime(Reference):
     def expiry(self, expires: float | None) -> float | None:
