@@ -43,7 +43,9 @@ class BrokenPromise(AssertionError):  # noqa: N818 (it reads as what it says)
 
     @property
     def hint(self) -> str | None:
-        return self._hint or (self.promise and self.promise.hint)
+        if self._hint is None and self.promise is not None:
+            return self.promise.hint
+        return self._hint
 
     def __str__(self) -> str:
         steps = "".join(f"    {line}\n" for line in self.history)

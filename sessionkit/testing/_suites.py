@@ -1,4 +1,4 @@
-"""What the suites beside ``StorageSuite`` have in common."""
+"""What suites have in common: under pytest a test per promise, without plugins."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from sessionkit.testing._broken import BrokenPromise
 from sessionkit.testing._factory import FactoryError
+from sessionkit.testing._limits import Limits
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._promises import Promise
-from sessionkit.testing._subject import Subject
+from sessionkit.testing._subject import Profile, Subject
+from sessionkit.testing.clock import FakeClock
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sessionkit.testing._promises import Check
 
 S = TypeVar("S", bound=Subject)
@@ -50,7 +54,61 @@ class Collection(Generic[S]):
     def add_tests(self, suite: type[Any]) -> None:
         """Give *suite* a test method for each promise; its ``ask`` runs them."""
         for promise in self:
-            setattr(suite, f"test_{promise.name}", _test_of(promise))
+            add_test(suite, promise)
+
+
+class OpeningSuite:
+    """A suite over storages that ``open`` gives.
+
+    Attributes:
+        limits: What the storage cannot do.
+        profile: "thorough" takes about 20 times longer than "default".
+        seed: The same seed gives the same run.
+    """
+
+    limits: Limits = Limits()
+    profile: Profile = "default"
+    seed: int = 0
+
+    _subject: Subject
+
+    def open(self, namespace: str) -> Any:  # noqa: ARG002 (those who derive need it)
+        """Return the storage of *namespace*, or a context manager that gives it.
+
+        May be ``async def``.  The same namespace gives the same data, a new one none.
+        A storage with ``close`` is closed, one that is a context manager is entered.
+        """
+        msg = (
+            f"{type(self).__name__} has no open(): write def open(self, namespace), "
+            "which returns your storage"
+        )
+        raise TypeError(msg)
+
+    def damage(self, namespace: str, key: str) -> Any:  # noqa: ARG002 (those who derive need it)
+        """Spoil what is stored under *key*, past the storage; optional, may be ``async def``.
+
+        With it, more is asked for: that a spoiled value is not taken for missing.
+        """
+        msg = "the suite has no damage(namespace, key), which spoils a stored value"
+        raise LeftOut(msg)
+
+    @property
+    def clock(self) -> FakeClock:
+        """The time, for storages that take a ``clock``: the kit moves it."""
+        self._subject.uses_clock = True
+        return self._subject.clock
+
+    @property
+    def folder(self) -> Path:
+        """A folder for the files of this test, removed after it."""
+        return self._subject.folder
+
+    def ask(self, promise: Promise) -> None:
+        """Let the storage keep *promise*, or raise ``BrokenPromise``."""
+        __tracebackhide__ = True
+        options: Any = {"limits": self.limits, "profile": self.profile, "seed": self.seed}
+        with Subject(self.open, damage=self.damage, **options) as self._subject:
+            run(lambda: promise.ask(self._subject))
 
 
 def run(asking: Callable[[], Awaitable[None]]) -> None:
@@ -68,11 +126,13 @@ def run(asking: Callable[[], Awaitable[None]]) -> None:
         raise error.with_traceback(None) from error.__cause__
 
 
-def _test_of(promise: Promise) -> Callable[[Any], None]:
+def add_test(suite: type[Any], promise: Promise) -> None:
+    """Give *suite* a test method for *promise*; its ``ask`` runs it."""
+
     def test(self: Any) -> None:
         __tracebackhide__ = True
         self.ask(promise)
 
     test.__name__ = f"test_{promise.name}"
     test.__doc__ = promise.sentence
-    return test
+    setattr(suite, test.__name__, test)
