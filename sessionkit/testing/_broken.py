@@ -49,7 +49,7 @@ class BrokenPromise(AssertionError):  # noqa: N818 (it reads as what it says)
 
     def __str__(self) -> str:
         steps = "".join(f"    {line}\n" for line in self.history)
-        expected = self.expected.replace(ALTERNATIVE, f"{ALTERNATIVE.rstrip()}\n          ")
+        expected = self.expected.replace(ALTERNATIVE, ",\n      or: ")
         found = f"{steps}\nexpected: {expected}\ngot:      {self.got}"
         if self.promise is None:
             return found

@@ -98,6 +98,37 @@ def test_equal_reasons_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "  2 promises: the storage has no has()" in str(report_of(open_careless))
 
 
+def test_what_does_not_work_at_all_is_not_explained_by_what_a_later_promise_is_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("delete_of_missing_is_no_error", "histories_keep_keys_apart")
+    monkeypatch.setattr(module, "promises", lambda: tuple(map(promise_named, names)))
+
+    report = report_of(open_careless, limits=IN_MEMORY)
+
+    first, later = (each.broken for each in report.broken)
+    assert first is not None
+    assert first.hint == promise_named(names[0]).hint
+    assert later is not None
+    assert str(later.hint).startswith("the last call does not work at all")
+    assert "Begin with the first one" in str(report)
+
+
+def test_long_sentences_are_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ListsItself(Reference):
+        def iter_keys(self, prefix: str = "") -> Any:
+            return (key for key in self.disk.rows if key.startswith(prefix))
+
+    name = "listing_bears_changes"
+    monkeypatch.setattr(module, "promises", lambda: (promise_named(name),))
+
+    report = str(report_of(lambda namespace: ListsItself(Disk(), lambda: 0.0)))
+
+    assert "BROKEN: Keys may be written" in report
+    assert len(promise_named(name).sentence) > 100
+    assert max(map(len, report.partition("    storage")[0].splitlines())) <= 100
+
+
 def test_a_report_is_written_for_programs() -> None:
     report = report_of(open_careless, limits=IN_MEMORY, profile="thorough", seed=7)
 

@@ -53,6 +53,14 @@ def test_other_ways_to_break_a_promise_are_caught(name: str, kind: Any) -> None:
         ask(name, kind)
 
 
+def test_a_race_shows_each_answer_and_each_that_would_have_been_right() -> None:
+    with pytest.raises(BrokenPromise) as caught:
+        ask("reading_sees_old_or_new_among_tasks", BROKEN["reading_sees_old_or_new_among_tasks"])
+
+    assert "second task: await storage.read('1')  # -> None" in caught.value.history
+    assert "read('1') gives {'n': 2},\n      or: read('1') gives" in str(caught.value)
+
+
 @pytest.mark.parametrize("kind", [Steps, folders.folder])
 @pytest.mark.parametrize("name", LAYER)
 def test_a_storage_that_locks_keeps_every_promise(name: str, kind: Any) -> None:
