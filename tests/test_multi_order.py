@@ -1,22 +1,29 @@
-"""In which order multi sessions lock, load, encode and write; and in threads."""
+"""In which order multi sessions lock, load, encode, write and close; and in threads."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import inspect
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sessionkit import (
     MemorySessionStorage,
     MultiSession,
+    SessionClosedError,
     SessionEncodeError,
     SessionWriteError,
     SyncLazySession,
     multi_session,
+    session,
 )
+from sessionkit.testing import FakeContext
 from tests.contexts import AsyncSpy, Handler, assert_nothing_left, lazy, run, strict, until, update
 from tests.test_multi import Ctx, Flavored, Shop
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Held:
@@ -310,6 +317,61 @@ def test_in_threads_an_error_writes_nothing() -> None:
 
     assert dict(shop.storage.iter_items()) == {}
     shop.assert_nothing_left()
+
+
+# As an argument, and at the end
+
+
+def test_it_can_be_injected() -> None:
+    shop = Shop(MemorySessionStorage())
+
+    async def buy(ctx: Ctx, opened: Any, count: int) -> int:
+        opened.cart["n"] = count
+        return count
+
+    def look(ctx: Ctx, opened: Any) -> int:
+        return int(opened.cart["n"])
+
+    bought = shop.sessions.inject(buy)
+    assert run(bought(Ctx(), 3)) == 3
+    assert shop.sessions.inject(look)(Ctx()) == 3
+    assert list(inspect.signature(bought).parameters) == ["ctx", "count"]
+    shop.assert_nothing_left()
+
+
+def test_it_closes_what_its_fragments_opened(tmp_path: Path) -> None:
+    storage = MemorySessionStorage()
+    opened = session(dict[str, int], storage=f"sqlite:///{tmp_path}/a.db")
+    given = session(dict[str, int], storage=storage)
+
+    async def main() -> None:
+        sessions = multi_session(opened=opened, given=given)
+        async with sessions, sessions.open(FakeContext(chat_id=1)) as both:
+            both.opened["n"] = both.given["n"] = 1
+        with pytest.raises(SessionClosedError):
+            await opened.get(1)
+        assert await given.get(1) == {"n": 1}
+        await sessions.close()  # a no-op the second time
+
+    run(main())
+
+
+def test_one_storage_that_cannot_be_closed_keeps_no_other_from_it(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in "ab"]
+    first, second = (session(dict[str, int], storage=url) for url in urls)
+
+    async def fail() -> None:
+        raise OSError
+
+    setattr(second, "close", fail)  # noqa: B010 (a method, to type checkers)
+
+    async def main() -> None:
+        with pytest.raises(OSError):
+            await multi_session(first=first, second=second).close()
+        with pytest.raises(SessionClosedError):
+            await first.get(1)
+
+    run(main())
 
 
 def test_one_fragment_of_two_multi_sessions_excludes_itself() -> None:

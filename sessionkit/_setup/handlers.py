@@ -1,10 +1,10 @@
-"""What is asked of a handler before it is wrapped: is it async, which parameters has it."""
+"""Handlers that are wrapped: whether they are async, which parameters they have and show."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Container
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 
@@ -36,3 +36,40 @@ def hiding(
     wrapper.__signature__ = signature.replace(parameters=shown)  # type: ignore[attr-defined]
     del wrapper.__wrapped__  # type: ignore[attr-defined]
     return wrapper
+
+
+def injected(function: Callable[..., Any], open_: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Wrap *function* so that it gets what *open_* gives for its first argument as the second.
+
+    Raises:
+        TypeError: It does not take both, in this order.
+    """
+    parameter = _second_parameter(function)
+    if is_async(function):
+
+        @wraps(function)
+        async def opened(ctx: Any, /, *args: Any, **kwargs: Any) -> Any:
+            async with open_(ctx) as session:
+                return await function(ctx, session, *args, **kwargs)
+
+        return hiding(opened, function, {parameter})
+
+    @wraps(function)
+    def opened_sync(ctx: Any, /, *args: Any, **kwargs: Any) -> Any:
+        with open_(ctx) as session:
+            return function(ctx, session, *args, **kwargs)
+
+    return hiding(opened_sync, function, {parameter})
+
+
+def _second_parameter(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__qualname__", repr(function))
+    parameters = list(inspect.signature(function).parameters.values())[:2]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if [parameter.kind in positional for parameter in parameters] != [True, True]:
+        msg = f"{name}() must take a context and a session, in this order"
+        raise TypeError(msg)
+    if parameters[0].name in ("self", "cls"):
+        msg = f"{name}() is a method: inject where it is bound, sessions.inject(object.method)"
+        raise TypeError(msg)
+    return parameters[1].name

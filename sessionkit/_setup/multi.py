@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, ClassVar, Generic, NoReturn, TypeAlias, TypeVar, cast, overload
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Self,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from sessionkit._drive import is_awaitable
 from sessionkit._life.attach import Attached, open_on, register
@@ -16,10 +29,12 @@ from sessionkit._life.seats import MISSING
 from sessionkit._life.settings import Settings
 from sessionkit._life.strict import Session
 from sessionkit._life.together import begin_all, end_all
+from sessionkit._setup.handlers import injected
 from sessionkit._setup.sessions import AnySessions
 from sessionkit.errors import SessionClosedError, SessionError
 
 C = TypeVar("C")
+P = ParamSpec("P")
 R = TypeVar("R")
 M = TypeVar("M", bound="MultiSession")
 
@@ -219,6 +234,27 @@ class MultiSessions(Generic[M]):
             msg = f"no session of these is open on this {type(ctx).__name__}"
             raise SessionClosedError(msg)
         return session
+
+    def inject(
+        self, function: Callable[Concatenate[C, M, P], R], /
+    ) -> Callable[Concatenate[C, P], R]:
+        """Decorate a function of a context to get the open multi session as second argument.
+
+        See ``Sessions.inject``.
+        """
+        return injected(function, self.open)
+
+    async def close(self) -> None:
+        """Close the storages that fragments opened themselves, from URLs."""
+        async with AsyncExitStack() as stack:  # all of them, even if one fails
+            for sessions in self._declared._names.values():
+                stack.push_async_callback(sessions.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
 
     def _opening(self, ctx: Any, *, show: bool) -> Opening[M, M]:
         async def make(*, blocking: bool) -> Any:

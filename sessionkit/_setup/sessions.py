@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
-from functools import wraps
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -31,7 +29,7 @@ from sessionkit._setup.by_key import OpenMany
 from sessionkit._setup.chats import move_chat
 from sessionkit._setup.claims import claim
 from sessionkit._setup.express import General, Handler, Middleware, lazy_express, strict_express
-from sessionkit._setup.handlers import hiding, is_async
+from sessionkit._setup.handlers import injected
 from sessionkit.errors import SessionClosedError
 
 if TYPE_CHECKING:
@@ -233,22 +231,7 @@ class AnySessions(Generic[S, A, B]):
         The session is saved when the function returns.  The parameter does not
         show in the function's signature, for frameworks that look at it.
         """
-        parameter = _session_parameter(function)
-        if is_async(function):
-
-            @wraps(function)
-            async def opened(ctx: Any, /, *args: Any, **kwargs: Any) -> Any:
-                async with self.open(ctx) as session:
-                    return await function(ctx, session, *args, **kwargs)
-
-            return hiding(opened, function, {parameter})
-
-        @wraps(function)
-        def opened_sync(ctx: Any, /, *args: Any, **kwargs: Any) -> Any:
-            with self.open(ctx) as session:
-                return function(ctx, session, *args, **kwargs)
-
-        return hiding(opened_sync, function, {parameter})
+        return injected(function, self.open)
 
     @property
     def sync(self) -> SyncSessions[S, A, B]:
@@ -362,17 +345,3 @@ class LazySessions(AnySessions[S, LazySession[S], SyncLazySession[S]]):
 
     def __delete__(self, obj: MultiSession, /) -> None:
         obj._fragment(self).assigned(None)
-
-
-def _session_parameter(function: Callable[..., Any]) -> str:
-    """The name of the second parameter of a function that can be injected into."""
-    name = getattr(function, "__qualname__", repr(function))
-    parameters = list(inspect.signature(function).parameters.values())[:2]
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    if [parameter.kind in positional for parameter in parameters] != [True, True]:
-        msg = f"{name}() must take a context and a session, in this order"
-        raise TypeError(msg)
-    if parameters[0].name in ("self", "cls"):
-        msg = f"{name}() is a method: inject where it is bound, sessions.inject(object.method)"
-        raise TypeError(msg)
-    return parameters[1].name

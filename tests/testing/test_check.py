@@ -122,7 +122,10 @@ def test_long_sentences_are_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "listing_bears_changes"
     monkeypatch.setattr(module, "promises", lambda: (promise_named(name),))
 
-    report = str(report_of(lambda namespace: ListsItself(Disk(), lambda: 0.0)))
+    def opened(namespace: str, clock: Any) -> Any:
+        return ListsItself(Disk(), clock)
+
+    report = str(report_of(opened))
 
     assert "BROKEN: Keys may be written" in report
     assert len(promise_named(name).sentence) > 100
