@@ -22,7 +22,6 @@ class BrokenPromise(AssertionError):  # noqa: N818 (it reads as what it says)
         history: The steps that show it, as lines of Python with their outcome.
         expected: What the last step should have given, for people.
         got: What it gave.
-        hint: What usually is the mistake; None while the check is still running.
     """
 
     def __init__(
@@ -43,6 +42,7 @@ class BrokenPromise(AssertionError):  # noqa: N818 (it reads as what it says)
 
     @property
     def hint(self) -> str | None:
+        """What usually is the mistake; None while the check is still running."""
         if self._hint is None and self.promise is not None:
             return self.promise.hint
         return self._hint
