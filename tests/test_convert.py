@@ -684,6 +684,16 @@ class TestPlainTypes:
         assert isinstance(converter_for(annotation), DataConverter)
 
 
+class TestNoOtherType:
+    def test_is_taken_for_a_bool(self) -> None:
+        @dataclass
+        class Switch:
+            on: bool = False
+
+        wrong: Any = 1
+        assert "is an int, its annotation says bool" in encode_fault(Switch, Switch(wrong))[1]
+
+
 class TestTextsOfALibrary:
     def test_are_texts(self) -> None:
         plain = needed(Note).encode(
