@@ -34,14 +34,17 @@ async def race(
         BrokenPromise: One did not; its history is that of this one alone.
     """
     offered = await subject.capabilities() | {"read", "write", "delete"}
+    most = most * 20 if subject.thorough else most
+    patience = Patience()
     for case in cases:
         if case.methods <= offered:
-            await _race_one(subject, arena, case, most * 20 if subject.thorough else most)
+            await _race_one(subject, arena, case, most, patience)
 
 
-async def _race_one(subject: Subject, arena: Arena, case: Case, most: int) -> None:
+async def _race_one(
+    subject: Subject, arena: Arena, case: Case, most: int, patience: Patience
+) -> None:
     stop = 0
-    patience = Patience()
     quiet = History()
     try:
         async with arena(subject, quiet) as sides:
