@@ -20,7 +20,7 @@ from sessionkit.testing import BrokenPromise, Limits, check_storage
 from sessionkit.testing import _check as check_module
 from sessionkit.testing import _promises as promises_module
 from sessionkit.testing._factory import FactoryError
-from sessionkit.testing._machine import attempt, pools, search
+from sessionkit.testing._machine import attempt, explore, pools, search
 from sessionkit.testing._machine.pools import Stand
 from sessionkit.testing._machine.pruning import prune
 from sessionkit.testing._machine.step import Step
@@ -197,7 +197,7 @@ def test_a_storage_of_three_methods_is_not_asked_for_time() -> None:
         ask("histories_keep_time", Bare)
 
 
-def test_a_thorough_run_tries_twenty_times_as_many(
+def test_a_thorough_run_tries_many_times_as_many(
     counted: type[Counted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "EXAMPLES", 1)
@@ -209,7 +209,7 @@ def test_a_thorough_run_tries_twenty_times_as_many(
 
     default, thorough = opened(), opened(profile="thorough")
 
-    assert thorough - 1 == 20 * (default - 1)  # once, to see what the storage offers
+    assert thorough - 1 == explore._THOROUGH * (default - 1)  # once, to see what the storage offers
 
 
 # The same seed gives the same run.

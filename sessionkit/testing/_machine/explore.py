@@ -8,7 +8,9 @@ from typing import Final
 from sessionkit.testing._machine.theme import Theme
 from sessionkit.testing._subject import Subject
 
-_THOROUGH: Final = 20
+_THOROUGH: Final = 36
+"""How many searches there are for one: so many that all layers together take 20 times longer,
+for a race cannot be stopped at more lines than there are."""
 
 
 async def explore(subject: Subject, name: str, themes: Sequence[Theme]) -> None:
@@ -17,7 +19,7 @@ async def explore(subject: Subject, name: str, themes: Sequence[Theme]) -> None:
     Args:
         subject: The storage under test.
         name: What the seeds of these searches have in common.
-        themes: What the histories are made of: one search each, 20 if the run is thorough.
+        themes: What the histories are made of: one search each, more if the run is thorough.
 
     Raises:
         Exception: What the check under way is to raise; ``subject.history`` shows how it came.
