@@ -65,8 +65,10 @@ class Actor(ABC):
 
     async def do(self, op: Op) -> Outcome:
         """Do *op* from its beginning to its end."""
-        await self.start(op, NEVER)
-        return await self.finish()
+        self._write_down(op)
+        outcome = await self._within(self._do(op))
+        self._close_line(outcome)
+        return outcome
 
     def waits_at(self) -> Hashable:
         """Return the very instruction at which it waits, None if that cannot be told."""
@@ -76,6 +78,9 @@ class Actor(ABC):
     async def end(self) -> None:
         """Let what was begun go on, or give it up, whatever comes of it."""
         ...
+
+    @abstractmethod
+    def _do(self, op: Op) -> Awaitable[Outcome]: ...
 
     @abstractmethod
     async def _record(self, op: Op) -> tuple[Sequence[Place], Outcome]: ...

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from sessionkit.testing._concurrency.actors import Actor
+from sessionkit.testing._concurrency.actors import NEVER, Actor
 from sessionkit.testing._concurrency.case import Case
 from sessionkit.testing._concurrency.ops import Op, Outcome, answered
 from sessionkit.testing._concurrency.peers import Peer, check_shared, peers
@@ -48,6 +48,9 @@ class ProcessActor(Actor):
     async def end(self) -> None:
         """Let the call that was begun go on."""
         self._peer.send("go on")
+
+    def _do(self, op: Op) -> Awaitable[Outcome]:
+        return self._peer.ask("do", op, NEVER)
 
     async def _record(self, op: Op) -> tuple[Sequence[Place], Outcome]:
         places = await self._peer.ask("record", op)

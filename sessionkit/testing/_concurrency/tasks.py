@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,6 +25,10 @@ class TaskActor(Actor):
         self._course: Any = None
         self._task: asyncio.Task[Outcome] | None = None
         self._go_on: asyncio.Future[None] | None = None
+
+    def _do(self, op: Op) -> Awaitable[Outcome]:
+        self._course = perform(self._storage, op, self._seen)
+        return self._outcome(self._course)
 
     async def _record(self, op: Op) -> tuple[Sequence[Place], Outcome]:
         places: list[Place] = []
@@ -66,7 +70,7 @@ class TaskActor(Actor):
     def _stands_at(self) -> Place | None:
         return place_of_waiting(self._course)
 
-    async def _outcome(self, course: Stepped) -> Outcome:
+    async def _outcome(self, course: Awaitable[Any]) -> Outcome:
         try:
             return answered(await course)
         except Exception as error:  # noqa: BLE001 (whatever the storage raises)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 from sessionkit._drive import discard, is_awaitable
 from sessionkit.testing._concurrency.actors import NEVER, Actor
@@ -21,24 +22,50 @@ from sessionkit.testing._history import History
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._subject import Subject
 
+Job: TypeAlias = Callable[[], Any]
 
-def in_thread(job: Callable[[], Any]) -> tuple[asyncio.Future[Any], threading.Thread]:
-    """Run *job*, which never raises, on a thread that nobody has to wait for."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
 
-    def hand_over(result: Any) -> None:
-        if not future.done():
-            future.set_result(result)
+class JobThread:
+    """A thread that does one job after the other; nobody has to wait for it.
 
-    def run() -> None:
-        result = job()
-        with suppress(RuntimeError):  # the loop was closed, nobody waits any more
-            loop.call_soon_threadsafe(hand_over, result)
+    Attributes:
+        thread: The thread itself.
+    """
 
-    thread = threading.Thread(target=run, name="sessionkit.testing", daemon=True)
-    thread.start()
-    return future, thread
+    def __init__(self) -> None:
+        self._jobs: SimpleQueue[tuple[Job, asyncio.Future[Any]] | None] = SimpleQueue()
+        self.thread = threading.Thread(target=self._work, name="sessionkit.testing", daemon=True)
+        self.thread.start()
+
+    def begin(self, job: Job) -> asyncio.Future[Any]:
+        """Let it do *job*, which never raises, after those that were begun before."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._jobs.put((job, future))
+        return future
+
+    def end(self) -> None:
+        """End it, after the jobs that were begun."""
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (begun := self._jobs.get()) is not None:
+            job, future = begun
+            result = job()
+            with suppress(RuntimeError):  # the loop was closed, nobody waits any more
+                future.get_loop().call_soon_threadsafe(_hand_over, future, result)
+
+
+def _hand_over(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def in_thread(job: Job) -> tuple[asyncio.Future[Any], threading.Thread]:
+    """Run *job*, which never raises, on a thread of its own that nobody has to wait for."""
+    worker = JobThread()
+    future = worker.begin(job)
+    worker.end()
+    return future, worker.thread
 
 
 class ThreadActor(Actor):
@@ -49,8 +76,11 @@ class ThreadActor(Actor):
         self._storage = storage
         self._seen: dict[str, Any] = {}
         self._ended: asyncio.Future[Outcome] | None = None
-        self._thread: threading.Thread | None = None
+        self._worker: JobThread | None = None
         self._go_on = threading.Event()
+
+    def _do(self, op: Op) -> Awaitable[Outcome]:
+        return self._begin(op, None)
 
     async def _record(self, op: Op) -> tuple[Sequence[Place], Outcome]:
         recorder = Recorder()
@@ -74,8 +104,10 @@ class ThreadActor(Actor):
         return await asyncio.shield(self._ended)
 
     async def end(self) -> None:
-        """Let the thread go on that was stopped."""
+        """Let the thread go on that was stopped, and end it."""
         self._go_on.set()
+        if self._worker is not None:
+            self._worker.end()
 
     def _begin(self, op: Op, act: Act | None) -> asyncio.Future[Outcome]:
         def job() -> Outcome:
@@ -88,19 +120,22 @@ class ThreadActor(Actor):
             except Exception as error:  # noqa: BLE001 (whatever the storage raises)
                 return raised(error)
 
-        self._ended, self._thread = in_thread(job)
+        if self._worker is None:
+            self._worker = JobThread()
+        self._ended = self._worker.begin(job)
         return self._ended
 
     def waits_at(self) -> Hashable:
         """Return the very instruction at which it waits, None if it does not."""
         frame = self._frame()
-        if frame is None or self._thread is None or not may_sleep(self._thread):
+        if frame is None or self._worker is None or not may_sleep(self._worker.thread):
             return None
         return frame.f_code, frame.f_lasti
 
     def _frame(self) -> FrameType | None:
-        thread = self._thread
-        return None if thread is None else sys._current_frames().get(thread.ident or 0)
+        if self._worker is None:
+            return None
+        return sys._current_frames().get(self._worker.thread.ident or 0)
 
     def _stands_at(self) -> Place | None:
         frame = self._frame()
