@@ -8,10 +8,17 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    suppress,
+)
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 
 from sessionkit._drive import resolve
 from sessionkit.testing._capabilities import READING
@@ -24,6 +31,8 @@ from sessionkit.testing._needs import Circumstances, LeftOut, reason_against
 from sessionkit.testing._show import show
 from sessionkit.testing.clock import FakeClock
 
+T = TypeVar("T")
+
 Profile: TypeAlias = Literal["default", "thorough"]
 
 PROFILES: Final[tuple[Profile, ...]] = ("default", "thorough")
@@ -31,12 +40,13 @@ _NAMES: Final = ("storage", "second", "third", "fourth")
 _FAREWELL: Final = 1.0
 _SKIPPED: Final = 100.0
 _WAITED: Final = 2.0
+_folder: Final = partial(tempfile.TemporaryDirectory[str], prefix="sessionkit-")
 
 
 class Subject:
     """The storage under test: a factory, and everything a check needs beside it.
 
-    Use it as a context manager, or its folder stays.
+    Use it as a context manager, or its folder and its processes stay.
 
     Args:
         factory: ``factory(namespace)`` or ``factory(namespace, clock)``; one more
@@ -81,7 +91,8 @@ class Subject:
         self.storage_name: str = ""
         self._wishes = wishes_of(factory)
         self.uses_clock: bool = "clock" in self._wishes
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._kept: dict[Any, Any] = {}
+        self._stack = ExitStack()
         self._token = uuid.uuid4().hex[:8]
         self._namespaces = 0
         self._names_in_use: set[str] = set()
@@ -93,15 +104,19 @@ class Subject:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._stack.close()
 
     @property
     def folder(self) -> Path:
         """A folder of its own, for storages on disk; removed at the end."""
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="sessionkit-")
-        return Path(self._folder.name)
+        return Path(self.kept(_folder))
+
+    def kept(self, kind: Callable[[], AbstractContextManager[T]]) -> T:
+        """Return what *kind* makes: the same for all checks, and left after the last one."""
+        if kind not in self._kept:
+            self._kept[kind] = self._stack.enter_context(kind())
+        found: T = self._kept[kind]
+        return found
 
     @property
     def thorough(self) -> bool:

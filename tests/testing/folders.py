@@ -321,3 +321,7 @@ def ends_in_children(namespace: str, folder: Path) -> Folder:
 
 def sqlite(namespace: str, folder: Path) -> SQLiteSessionStorage:
     return SQLiteSessionStorage(folder / f"{namespace}.db", durable=False)
+
+
+def sqlite_for_a_minute(namespace: str, clock: Any, folder: Path) -> SQLiteSessionStorage:
+    return SQLiteSessionStorage(folder / f"{namespace}.db", durable=False, ttl=60, clock=clock)

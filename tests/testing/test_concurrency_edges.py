@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import re
 import threading
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, Self
 
 import pytest
 
@@ -15,8 +17,9 @@ from sessionkit.testing import BrokenPromise, Limits
 from sessionkit.testing import _guard as guard
 from sessionkit.testing._concurrency.counting import let_others_run
 from sessionkit.testing._concurrency.freezer import Freezer, _Held, freezer
+from sessionkit.testing._concurrency.killing import MORTAL
 from sessionkit.testing._concurrency.ops import Op, read, write
-from sessionkit.testing._concurrency.peers import Gone, Peer, peers
+from sessionkit.testing._concurrency.peers import WORKER, Gone, Idle, Peer, peers
 from sessionkit.testing._concurrency.threads import stand
 from sessionkit.testing._history import History
 from sessionkit.testing._needs import LeftOut
@@ -240,13 +243,81 @@ def test_a_process_that_waits_is_let_go_on_when_the_other_fails(name: str) -> No
 def test_a_process_that_has_ended_is_told_with_its_last_words() -> None:
     async def main() -> None:
         async with peers(subject, 1) as (peer,):
-            assert (await peer.ask("open", subject.namespace())).kind == "answer"
+            assert (await peer.ask("open", subject.namespace(), subject.clock())).kind == "answer"
             peer._process.kill()
             with pytest.raises(Gone, match="without a word"):
                 await peer.receive()
             peer.send("do", read("1"), -1)
 
     with Subject(folders.folder) as subject:
+        asyncio.run(main())
+
+
+class Run:
+    """Promises that are asked for in one run."""
+
+    def __init__(self, kind: Any) -> None:
+        self.subject = Subject(kind)
+        self._loop = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        self.subject.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.subject.__exit__(*exc_info)
+        self._loop.close()
+
+    def ask(self, name: str, expected: type[Exception] | None = None) -> set[int]:
+        """Ask for a promise, and return which processes stand ready after it."""
+        with pytest.raises(expected) if expected else nullcontext():
+            self._loop.run(promise_named(name).ask(self.subject))
+        idle = self.subject.kept(Idle)
+        running = [*idle.running(WORKER), *idle.running(MORTAL)]
+        return {peer._process.pid for peer in running}
+
+
+def test_promises_of_one_run_have_the_same_processes() -> None:
+    with Run(folders.sqlite) as run:
+        first = run.ask("reading_sees_old_or_new_among_processes")
+        assert len(first) == 2
+        assert run.ask("writes_are_seen_by_other_processes") == first
+        second = run.ask("kill_loses_nothing_that_was_confirmed")
+        assert len(second) == 3
+        assert second > first
+        assert run.ask("revisions_outlive_a_kill") == second
+
+    for pid in second:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_processes_that_do_not_share_the_data_are_kept_too() -> None:
+    with Run(folders.memory) as run:
+        first = run.ask("reading_sees_old_or_new_among_processes", LeftOut)
+        assert len(first) == 2
+        assert run.ask("writes_are_seen_by_other_processes", LeftOut) == first
+
+
+def test_after_a_broken_promise_there_are_other_processes() -> None:
+    with Run(folders.cached) as run:
+        assert not run.ask("writes_are_seen_by_other_processes", BrokenPromise)
+
+
+def test_other_processes_know_how_much_time_has_passed() -> None:
+    async def main() -> Any:
+        async with peers(subject, 1) as (peer,):
+            for _ in range(2):
+                await peer.ask("open", "n", subject.clock())
+                await peer.ask("do", write("1", {"n": 1}), -1)
+                await peer.ask("close")
+                async with subject.client("n") as storage:
+                    await subject.pass_time(59)
+                    assert await storage.read("1") == {"n": 1}
+                    await subject.pass_time(1)
+                    assert await storage.read("1") is None
+
+    with Subject(folders.sqlite_for_a_minute) as subject:
         asyncio.run(main())
 
 

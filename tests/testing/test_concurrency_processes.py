@@ -27,6 +27,7 @@ from sessionkit.testing._concurrency.parcel import Opener, Parcel, pack
 from sessionkit.testing._concurrency.places import Place
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._subject import Subject
+from sessionkit.testing.clock import START
 from tests.testing import folders
 from tests.testing.reference import Disk, Reference, promise_named
 from tests.testing.steps import Steps, factory_of
@@ -38,7 +39,7 @@ def elsewhere(subject: Subject) -> Any:
 
     async def main() -> Any:
         async with AsyncExitStack() as stack:
-            return await opener.open("n", stack)
+            return await opener.open("n", subject.clock(), stack)
 
     return asyncio.run(main())
 
@@ -77,11 +78,11 @@ def test_a_module_that_is_not_found_by_name_is_loaded_from_its_file(
     )
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     named = f"c{module}\nopen_it\n.".encode()  # what pickle makes of a function
-    parcel = Parcel(named, {module: str(file)}, str(tmp_path), 5.0)
+    parcel = Parcel(named, {module: str(file)}, str(tmp_path))
 
     async def main() -> Any:
         async with AsyncExitStack() as stack:
-            return await Opener(parcel).open("n", stack)
+            return await Opener(parcel).open("n", START, stack)
 
     for _ in range(2):
         assert isinstance(asyncio.run(main()), folders.Folder)
@@ -166,7 +167,7 @@ class Pipes:
 def test_a_worker_does_what_it_is_told() -> None:
     with Subject(folders.folder) as subject:
         pipes = Pipes(
-            ("open", "n"),
+            ("open", "n", START),
             ("do", write("1", 1), -1),
             ("record", read("1")),
             ("count", "2", 3),
@@ -231,9 +232,9 @@ def mortal_here(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (("end_in", "n", [write("1", 1)], read("1"), -1), ("dies", None)),
-        (("leave", "n", [write("1", 1)]), ("left", None)),
-        (("record", "n", [write("1", 1)], Op("no_such_method")), "failed"),
+        (("end_in", "n", START, [write("1", 1)], read("1"), -1), ("dies", None)),
+        (("leave", "n", START, [write("1", 1)]), ("left", None)),
+        (("record", "n", START, [write("1", 1)], Op("no_such_method")), "failed"),
     ],
 )
 def test_a_child_says_what_became_of_it(message: Any, said: Any) -> None:
@@ -250,7 +251,7 @@ def test_a_child_says_what_became_of_it(message: Any, said: Any) -> None:
 def test_a_child_tells_the_points_that_a_call_comes_to() -> None:
     with Subject(folders.folder) as subject:
         pipes = Pipes()
-        life = mortal.Life(pipes.channel, Opener(pack(subject)), "n")
+        life = mortal.Life(pipes.channel, Opener(pack(subject)), "n", START)
         with pytest.raises(Killed):
             asyncio.run(life.record([write("1", 1)], read("1")))
 
@@ -266,7 +267,7 @@ def test_a_parent_buries_its_child(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fork", lambda: 7)
     monkeypatch.setattr(os, "waitpid", bury)
     with Subject(folders.folder) as subject:
-        pipes = Pipes(("leave", "n", []), ("end",))
+        pipes = Pipes(("leave", "n", START, []), ("end",))
         mortal.serve(pipes.channel, pack(subject))
 
     assert buried == [7]

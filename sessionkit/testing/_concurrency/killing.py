@@ -71,8 +71,8 @@ class Killer:
         for call in (f"storage = open({name!r})", *map(str, ops)):
             history.note(f"# in another process: {call}")
 
-    async def _ask(self, *message: Any) -> Any:
-        self._peer.send(*message)
+    async def _ask(self, method: str, namespace: str, *arguments: Any) -> Any:
+        self._peer.send(method, namespace, self._subject.clock(), *arguments)
         kind, *answer = await self._peer.receive()
         if kind != "buried":
             await self._peer.receive()

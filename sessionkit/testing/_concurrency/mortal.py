@@ -35,12 +35,12 @@ class Life:
         channel: Where it says what it does.
         opener: Opens the storages.
         namespace: Which one to open.
+        now: What its clock shows.
     """
 
-    def __init__(self, channel: Channel, opener: Opener, namespace: str) -> None:
+    def __init__(self, channel: Channel, opener: Opener, namespace: str, now: float) -> None:
         self._channel = channel
-        self._opener = opener
-        self._namespace = namespace
+        self._open = partial(opener.open, namespace, now)
         self._stops = Stops()
 
     async def end_in(self, confirmed: Sequence[Op], op: Op, stop: int) -> None:
@@ -51,7 +51,7 @@ class Life:
     async def leave(self, ops: Sequence[Op]) -> None:
         """Do *ops*, close the storage, and end."""
         async with AsyncExitStack() as stack:
-            storage = await self._opener.open(self._namespace, stack)
+            storage = await self._open(stack)
             for each in ops:
                 await perform(storage, each, {})
         self._channel.send("left", None)
@@ -70,7 +70,7 @@ class Life:
     async def _live(self, confirmed: Sequence[Op], op: Op, act: Act) -> None:
         seen: dict[str, object] = {}
         with self._stops.watching(threads=True):
-            storage = await self._opener.open(self._namespace, AsyncExitStack())
+            storage = await self._open(AsyncExitStack())
             for each in confirmed:
                 await perform(storage, each, seen)
             self._stops.arm(act)
@@ -103,8 +103,8 @@ def serve(channel: Channel, parcel: Parcel) -> None:
     channel.send("ready")
     while (message := channel.receive()) not in (None, ("end",)):
         assert message is not None
-        method, namespace, *arguments = message
-        life = getattr(Life(channel, opener, namespace), method)
+        method, namespace, now, *arguments = message
+        life = getattr(Life(channel, opener, namespace, now), method)
         _fork(channel, partial(_live, life, arguments))
         channel.send("buried")
 

@@ -30,13 +30,11 @@ class Parcel(NamedTuple):
         factory: The factory, pickled.
         files: Where modules are that may not be found by name there.
         folder: The folder of the test.
-        now: The time of the kit's clock.
     """
 
     factory: bytes
     files: Mapping[str, str]
     folder: str
-    now: float
 
 
 class Elsewhere:
@@ -63,7 +61,7 @@ def pack(subject: Subject) -> Parcel:
             "at the top of a module, or a method of a suite at the top of a module"
         )
         raise LeftOut(msg) from error
-    return Parcel(file.getvalue(), _files(subject.factory), str(subject.folder), subject.clock())
+    return Parcel(file.getvalue(), _files(subject.factory), str(subject.folder))
 
 
 def _files(factory: Any) -> dict[str, str]:
@@ -126,12 +124,16 @@ class Opener:
     """Opens the storages of a parcel, in the process it came to."""
 
     def __init__(self, parcel: Parcel) -> None:
-        clock = FakeClock(parcel.now)
+        self._clock = FakeClock()
         folder = Path(parcel.folder)
-        self._factory: Factory = _Unpickler(parcel, Elsewhere(folder, clock)).load()
-        given: dict[str, Any] = {"clock": clock, "folder": folder}
+        self._factory: Factory = _Unpickler(parcel, Elsewhere(folder, self._clock)).load()
+        given: dict[str, Any] = {"clock": self._clock, "folder": folder}
         self._wishes = {wish: given[wish] for wish in wishes_of(self._factory)}
 
-    async def open(self, namespace: str, stack: AsyncExitStack) -> Any:
-        """Return the storage of *namespace*; *stack* closes it."""
+    async def open(self, namespace: str, now: float, stack: AsyncExitStack) -> Any:
+        """Return the storage of *namespace*; *stack* closes it.
+
+        *now* is the time of the kit's clock, for as long as it is open.
+        """
+        self._clock.advance(now - self._clock())
         return await open_storage(self._factory, namespace, self._wishes, stack)

@@ -9,9 +9,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from functools import partial
-from types import TracebackType
 from typing import Any, Final, Self
 
 from sessionkit.testing._concurrency.actors import NEVER
@@ -40,7 +39,7 @@ class Peer:
     """
 
     def __init__(self, module: str, parcel: Parcel) -> None:
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in __aexit__)
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by kill)
         self._process = subprocess.Popen(  # noqa: S603 (this very Python)
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
@@ -54,21 +53,32 @@ class Peer:
         self._channel = Channel(self._process.stdout, self._process.stdin)
         self._channel.send(parcel)
         self._inbox: asyncio.Queue[tuple[Any, ...] | None] = asyncio.Queue()
+        self._is_ready = False
         in_thread(partial(self._listen, asyncio.get_running_loop()))
 
-    async def __aenter__(self) -> Self:
-        return self
+    async def begin(self) -> None:
+        """Wait until it can be asked.
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.send("end")
-            await in_thread(self._wait)[0]
-        self._kill()
+        Raises:
+            Gone: It has ended before.
+        """
+        if not self._is_ready:
+            await self.receive()
+            self._is_ready = True
+
+    def end(self) -> None:
+        """Let it end by itself, but do not wait for long."""
+        self.send("end")
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_FAREWELL)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once, and what it has begun."""
+        if hasattr(os, "killpg"):  # pragma: no branch (everywhere but on Windows)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
         self._process.communicate()
         self._errors.close()
 
@@ -104,22 +114,29 @@ class Peer:
                 if message is None:
                     return
 
-    def _kill(self) -> None:
-        if hasattr(os, "killpg"):  # pragma: no branch (everywhere but on Windows)
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)  # what it has begun, too
-        self._process.kill()
-
-    def _wait(self) -> None:
-        try:
-            self._process.wait(_FAREWELL)
-        except subprocess.TimeoutExpired:
-            return
-
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
         return lines[-1][:_TAIL] if lines else "it ended without a word"
+
+
+class Idle:
+    """Processes that wait for the next promise: to begin one takes longer than most promises."""
+
+    def __init__(self) -> None:
+        self._peers: dict[str, list[Peer]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for running in self._peers.values():
+            for peer in running:
+                peer.end()
+
+    def running(self, module: str) -> list[Peer]:
+        """Return those that run *module*."""
+        return self._peers.setdefault(module, [])
 
 
 WORKER: Final = "sessionkit.testing._concurrency.worker"
@@ -129,21 +146,35 @@ WORKER: Final = "sessionkit.testing._concurrency.worker"
 async def peers(
     subject: Subject, count: int, module: str = WORKER
 ) -> AsyncGenerator[list[Peer], None]:
-    """Begin processes that can open the storages of *subject*.
+    """Have processes that can open the storages of *subject*.
+
+    If the promise is broken they are ended: who knows what they are at.
 
     Raises:
         LeftOut: They cannot.
     """
     parcel = pack(subject)
-    async with AsyncExitStack() as stack:
-        begun = [await stack.enter_async_context(Peer(module, parcel)) for _ in range(count)]
+    idle = subject.kept(Idle).running(module)
+    while len(idle) < count:
+        idle.append(Peer(module, parcel))
+    with ExitStack() as killing:
+        busy = [idle.pop() for _ in range(count)]
+        for peer in busy:
+            killing.callback(peer.kill)
         try:
-            for peer in begun:
-                await peer.receive()
+            for peer in busy:
+                await peer.begin()
         except Gone as error:
             msg = f"open() cannot be used in another process: {error}"
             raise LeftOut(msg) from None
-        yield begun
+        try:
+            yield busy
+        except LeftOut:
+            idle += busy
+            killing.pop_all()
+            raise
+        idle += busy
+        killing.pop_all()
 
 
 async def check_shared(subject: Subject, peer: Peer) -> None:
@@ -158,7 +189,7 @@ async def check_shared(subject: Subject, peer: Peer) -> None:
         await client.write("1", {"n": 1})
         if subject.limits.durable:
             await stack.aclose()
-        found = await peer.ask("open", namespace)
+        found = await peer.ask("open", namespace, subject.clock())
         if found.kind == "answer":
             found = await peer.ask("do", read("1"), NEVER)
         await peer.ask("close")

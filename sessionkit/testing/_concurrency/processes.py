@@ -27,11 +27,11 @@ class ProcessActor(Actor):
         self._peer = peer
         self._outcome: Outcome | None = None
 
-    async def open(self, namespace: str) -> None:
-        """Open the storage of *namespace* there."""
+    async def open(self, namespace: str, now: float) -> None:
+        """Open the storage of *namespace* there; its clock shows *now*."""
         name = self.history.namespace_name(namespace)
         self._line = self.history.begin(f"{self.name}: storage = open({name!r})")
-        self._close_line(await self._within(self._peer.ask("open", namespace)))
+        self._close_line(await self._within(self._peer.ask("open", namespace, now)))
 
     async def close(self) -> None:
         """Close it."""
@@ -105,7 +105,7 @@ async def opened_by(
         ]
         try:
             for actor in actors:
-                await actor.open(namespace)
+                await actor.open(namespace, subject.clock())
             yield actors
         finally:
             for actor in actors:

@@ -40,7 +40,7 @@ async def writes_are_seen_by_other_processes(subject: Subject) -> None:
         namespace = subject.namespace()
         async with subject.client(namespace) as here:
             there = ProcessActor("another process", here.history, here.storage, peer)
-            await there.open(namespace)
+            await there.open(namespace, subject.clock())
             await _compare(subject, here, there)
             await there.close()
 

@@ -47,10 +47,10 @@ class Worker:
         self._stops = Stops()
         self.go_on = threading.Event()
 
-    async def open(self, namespace: str) -> Outcome:
-        """Open the storage of *namespace*."""
+    async def open(self, namespace: str, now: float) -> Outcome:
+        """Open the storage of *namespace*, whose clock shows *now*."""
         with self._stops.watching(threads=True):
-            self._storage = await self._opener.open(namespace, self._stack)
+            self._storage = await self._opener.open(namespace, now, self._stack)
         return answered(None)  # pragma: no cover (after watching())
 
     async def close(self) -> Outcome:
