@@ -8,7 +8,8 @@ from sessionkit._life.seats import SessionProperty
 from sessionkit._life.strict import Session
 from sessionkit._life.sync import SyncLazySession, SyncSession
 from sessionkit._setup.factory import lazy_session, session
-from sessionkit._setup.multi import MultiSession, MultiSessions, multi_session
+from sessionkit._setup.multi import MultiSession
+from sessionkit._setup.multi_sessions import MultiSessions, multi_session
 from sessionkit._setup.plugins import session_data
 from sessionkit._setup.sessions import LazySessions, Sessions
 from sessionkit._setup.urls import storage_from_url

@@ -6,6 +6,7 @@ Nothing here has to be inherited from: a storage has a capability if it has the 
 from sessionkit._life.lazy_data import LazyData
 from sessionkit._life.opening import Hold, Opening
 from sessionkit._setup.by_key import OpenMany
+from sessionkit._setup.multi_sessions import SyncMultiSessions
 from sessionkit._setup.sync_sessions import SyncSessions
 from sessionkit._types import (
     Clock,
@@ -49,5 +50,6 @@ __all__ = [
     "SupportsRevisions",
     "SupportsSync",
     "SupportsTouch",
+    "SyncMultiSessions",
     "SyncSessions",
 ]

@@ -496,3 +496,47 @@ def test_keys_are_asked_for_side_by_side() -> None:
         await update(sessions, Ctx(), lambda _: None)
 
     run(main())
+
+
+# Over other storages
+
+
+def buy(ctx: Any) -> None:
+    ctx.session.cart["n"] = 1
+    ctx.session.prefs["n"] = 2
+
+
+def test_the_same_sessions_over_another_storage(kind: Any) -> None:
+    shop, other = Shop(), Spy()
+    tested = shop.sessions.with_storage(other)
+
+    run(tested(kind(), buy))
+
+    assert other.data == {"cart:1": {"n": 1}, "prefs:1": {"n": 2}}
+    assert not shop.storage.data
+    assert isinstance(shop.declared, type)
+    assert issubclass(tested._declared, shop.declared)
+    assert "MultiSessions of cart" in repr(tested)
+
+
+def test_the_same_sessions_over_a_storage_for_each_fragment() -> None:
+    shop = multi_session(cart=strict(storage=Spy()), prefs=lazy(storage=Spy()), attribute="shop")
+    cart, prefs = Spy(), Spy()
+
+    async def handler(ctx: Any) -> None:
+        ctx.shop.cart["n"] = 1
+        ctx.shop.prefs = {"n": 2}
+
+    run(shop.with_storage(cart=cart, prefs=prefs)(Ctx(), handler))
+
+    assert (cart.data, prefs.data) == ({"1": {"n": 1}}, {"1": {"n": 2}})
+
+
+def test_every_fragment_needs_a_storage() -> None:
+    shop = multi_session(cart=strict(storage=Spy()), prefs=strict(storage=Spy()))
+
+    for storages in ({}, {"cart": Spy()}, {"cart": Spy(), "prefs": Spy(), "log": Spy()}):
+        with pytest.raises(TypeError, match=r"with_storage\(cart=..., prefs=...\)"):
+            shop.with_storage(**storages)
+    with pytest.raises(ValueError, match="'cart' and 'prefs' share storage and prefix"):
+        shop.with_storage(Spy())

@@ -15,6 +15,7 @@ from sessionkit import (
     SessionEncodeError,
     SessionWriteError,
     SyncLazySession,
+    lazy_session,
     multi_session,
     session,
 )
@@ -307,6 +308,50 @@ def test_in_threads_it_is_opened_by_with(kind: Any) -> None:
     shop.assert_nothing_left()
 
 
+@pytest.mark.parametrize("kind", [Ctx, Flavored])
+def test_in_threads_a_handler_is_run_with_all_fragments(kind: Any) -> None:
+    shop, ctx = Shop(MemorySessionStorage()), kind()
+
+    def handler(ctx: Any) -> str:
+        ctx.session.cart["n"] = 1
+        ctx.session.log.data["n"] = 2
+        assert shop.sessions.sync.of(ctx) is ctx.session
+        return "done"
+
+    shop.storage.write("log:1", {"n": 1})
+    assert shop.sessions.sync(ctx, handler) == "done"
+    with shop.sessions.sync.open(ctx) as opened:
+        assert opened.cart == {"n": 1}
+    with pytest.raises(SessionClosedError):
+        shop.sessions.sync.of(ctx)
+
+    assert dict(shop.storage.iter_items()) == {"cart:1": {"n": 1}, "log:1": {"n": 2}}
+    shop.assert_nothing_left()
+
+
+def test_in_threads_async_handlers_are_refused() -> None:
+    shop = Shop(MemorySessionStorage())
+
+    async def handler(ctx: Any) -> None:
+        """Is never begun."""
+
+    with pytest.raises(TypeError, match="the handler is async, and here is no event loop"):
+        shop.sessions.sync(Ctx(), handler)
+    shop.assert_nothing_left()
+
+
+def test_the_view_for_threads_is_refused_where_a_loop_runs() -> None:
+    shop = Shop(MemorySessionStorage())
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="event loop"):
+            shop.sessions.sync(Ctx(), print)
+        with pytest.raises(RuntimeError, match="event loop"):
+            shop.sessions.sync.close()
+
+    run(main())
+
+
 def test_in_threads_an_error_writes_nothing() -> None:
     shop = Shop(MemorySessionStorage())
 
@@ -354,6 +399,20 @@ def test_it_closes_what_its_fragments_opened(tmp_path: Path) -> None:
         await sessions.close()  # a no-op the second time
 
     run(main())
+
+
+def test_in_threads_it_closes_what_its_fragments_opened(tmp_path: Path) -> None:
+    cart, prefs = (f"sqlite:///{tmp_path}/{name}.db" for name in ("cart", "prefs"))
+    shop = multi_session(
+        cart=session(dict[str, Any], storage=cart),
+        prefs=lazy_session(dict[str, Any], storage=prefs),
+    )
+
+    with shop.sync as same:
+        assert "MultiSessions of cart, prefs" in repr(same)
+    for name in ("cart", "prefs"):
+        with pytest.raises(SessionClosedError):
+            getattr(shop._declared, name).storage.sync.read("1")
 
 
 def test_one_storage_that_cannot_be_closed_keeps_no_other_from_it(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from sessionkit._drive import resolve
 from sessionkit._life.attach import open_on
 from sessionkit._setup.handlers import hiding, is_async, parameters_of
 from sessionkit._setup.lending import Call, lane_for, tells_of_a_move
-from sessionkit._setup.multi import MultiSession, MultiSessions, multi_session
+from sessionkit._setup.multi import MultiSession
+from sessionkit._setup.multi_sessions import MultiSessions, multi_session
 from sessionkit._setup.sessions import AnySessions
 from sessionkit._setup.use import Use
 from sessionkit.errors import SessionConflictError

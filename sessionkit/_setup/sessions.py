@@ -13,6 +13,7 @@ from typing import (
     ParamSpec,
     Self,
     TypeVar,
+    cast,
     overload,
 )
 
@@ -233,6 +234,11 @@ class AnySessions(Generic[S, A, B]):
         """
         return injected(function, self.open)
 
+    def with_storage(self, storage: Any) -> Self:
+        """Return the same sessions over another storage: for tests."""
+        make = cast("Callable[[Settings], Self]", type(self))
+        return make(self._settings.over(storage))
+
     @property
     def sync(self) -> SyncSessions[S, A, B]:
         """The same for threads that run no event loop."""
@@ -304,10 +310,6 @@ class Sessions(AnySessions[S, Session[S], SyncSession[S]]):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, Session, SyncSession, strict_express)
 
-    def with_storage(self, storage: Any) -> Sessions[S]:
-        """Return the same sessions over another storage: for tests."""
-        return Sessions(self._settings.over(storage))
-
     @overload
     def __get__(self, obj: None, owner: type, /) -> Self: ...
     @overload
@@ -328,10 +330,6 @@ class LazySessions(AnySessions[S, LazySession[S], SyncLazySession[S]]):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, LazySession.for_key, SyncLazySession, lazy_express)
         self._asks_late = may_be_asked_late(settings.get_key)
-
-    def with_storage(self, storage: Any) -> LazySessions[S]:
-        """Return the same sessions over another storage: for tests."""
-        return LazySessions(self._settings.over(storage))
 
     @overload
     def __get__(self, obj: None, owner: type, /) -> Self: ...

@@ -36,7 +36,7 @@ class SyncSessions(Generic[S, A, B]):
     def __call__(self, ctx: C, handler: Callable[[C], R], /) -> R:
         """Run *handler* with the session of *ctx* open, as a middleware does."""
         with self._sessions._opening(Target(ctx), show=True):
-            return _at_once(handler(ctx))
+            return at_once(handler(ctx))
 
     def open(self, target: object = None, /, *, key: str | int | None = None) -> Opening[A, B]:
         """Open the session of a context or key: ``with sessions.sync.open(...) as session``."""
@@ -114,7 +114,12 @@ class SyncSessions(Generic[S, A, B]):
         return self._sessions._settings_for(blocking=True)
 
 
-def _at_once(result: R) -> R:
+def at_once(result: R) -> R:
+    """Return what a handler gave.
+
+    Raises:
+        TypeError: It is async.
+    """
     if is_awaitable(result):
         discard(result)
         msg = "the handler is async, and here is no event loop: await sessions(ctx, handler)"

@@ -6,6 +6,7 @@ from typing import Any, assert_type
 from sessionkit import (
     LazySession,
     LazySessions,
+    MemorySessionStorage,
     MultiSession,
     MultiSessions,
     SessionFlavor,
@@ -83,3 +84,22 @@ def in_a_thread(ctx: Context) -> None:
     """Open all of it in a thread."""
     with shops.open(ctx) as shop:
         assert_type(shop.cart.items, int)
+
+
+def on_text_in_a_thread(ctx: Context) -> str:
+    """Handle an update where no event loop runs."""
+    ctx.session.cart.items += 1
+    return "handled"
+
+
+def used_in_threads(ctx: Context) -> None:
+    """The same, without await."""
+    assert_type(shops.sync(ctx, on_text_in_a_thread), str)
+    assert_type(shops.sync.of(ctx), Shop)
+    with shops.sync.open(ctx) as shop:
+        assert_type(shop, Shop)
+
+
+assert_type(shops.with_storage(MemorySessionStorage()), MultiSessions[Shop])
+assert_type(Shop.cart.with_storage(MemorySessionStorage()), Sessions[Cart])
+assert_type(Shop.prefs.with_storage(MemorySessionStorage()), LazySessions[Prefs])
