@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EnhancedRevision", "EnhancedStorage", "enhance_storage"]
 
-_SAME_NAME: Final = ("has", "read_many", "write_many", "touch", "purge_expired", "sync", "close")
+_SAME_NAME: Final = ("has", "read_many", "write_many", "touch", "sync", "close")
 _LISTING: Final = ("iter_keys", "iter_items")
 _REVISIONS: Final = ("read_with_revision", "write_if")
 _LONGEST: Final = 2**53 - 1  # in milliseconds; beyond, JSON numbers are not exact everywhere
@@ -116,10 +116,10 @@ class EnhancedStorage:
         self.isolated: bool = getattr(storage, "isolated", False)
         self.settles: bool = getattr(storage, "settles", False)
         self.any_value: bool = getattr(storage, "any_value", False)
-        self.capabilities: frozenset[str] = _capabilities(storage, options)
         self._inner: Any = storage  # has optional methods, which Storage does not declare
         self._options = options
         self._enhancer = Enhancer(storage, options)
+        self.capabilities: frozenset[str] = _capabilities(storage, options, self._enhancer)
         self._sync: EnhancedStorage | None = None
 
     def __repr__(self) -> str:
@@ -260,18 +260,19 @@ class EnhancedStorage:
 
         Runs the storage's own purge, then looks through all items if the storage can
         list them and write on condition: a value written in between is never removed.
-        There if the storage can do either.
+        There if the storage can do the latter, or purges and knows what expires: it is
+        told if it keeps expiries by the same clock.
         """
         return eager(self._enhancer.purge_expired())
 
 
-def _capabilities(storage: object, options: Options) -> frozenset[str]:
+def _capabilities(storage: object, options: Options, enhancer: Enhancer) -> frozenset[str]:
     names = {name for name in _SAME_NAME if offers(storage, name)}
     if offers(storage, *_LISTING):
         names.update(_LISTING)
     if offers(storage, *_REVISIONS):
         names.update(_REVISIONS)
-    if offers(storage, *_LISTING, *_REVISIONS):
+    if enhancer.can_purge:
         names.add("purge_expired")
     if options.ttl is not None:
         names.add("touch")

@@ -47,6 +47,14 @@ class Enhancer:
         self._tells_expiry = self._has_revisions and _keeps_expiries(storage, options.clock)
         self._met_versions = False
 
+    @property
+    def can_purge(self) -> bool:
+        """Whether what has expired can be found: by looking, or by the storage inside."""
+        if self._can_scan:
+            return True
+        is_known_inside = self._options.ttl is None or self._tells_expiry
+        return is_known_inside and offers(self._storage, "purge_expired")
+
     # Reading.
 
     def _now(self) -> int:
