@@ -763,10 +763,20 @@ def test_a_timeout_in_the_commit_is_a_timeout_once_it_is_through(stage: Stage, p
     async def main() -> None:
         async with SQLiteSessionStorage(path) as storage:
             stage.stop_at = "COMMIT"
-            asyncio.get_running_loop().call_later(0.05, stage.go_on.set)
+            limit = asyncio.timeout(None)
+
+            async def expire() -> None:
+                await stage.is_reached()
+                limit.reschedule(asyncio.get_running_loop().time())
+                while not limit.expired():
+                    await asyncio.sleep(0)
+                stage.go_on.set()
+
+            expiring = asyncio.create_task(expire())
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.01):
+                async with limit:
                     await storage.write("a", 1)
+            await expiring
             assert sql(path, "SELECT key FROM sessions") == [("a",)]
 
     asyncio.run(main())
