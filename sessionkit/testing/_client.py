@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Any, NoReturn
 
@@ -18,10 +19,6 @@ from sessionkit.testing._kinds import is_async_iterable, is_mapping, is_pair
 from sessionkit.testing._show import show
 
 
-async def _no_wait(_method: str) -> None:
-    return
-
-
 class Client:
     """One opened storage: every method is async, and recorded in a history.
 
@@ -33,7 +30,7 @@ class Client:
         name: Its name there.
         blocking: It is a view for threads: its methods are called on another
             thread, and must not answer with awaitables.
-        before: Awaited before each call, with the method's name.
+        around: Gives a context for each call, from the method's name.
 
     Attributes:
         storage: The user's storage itself.
@@ -47,14 +44,14 @@ class Client:
         name: str = "storage",
         *,
         blocking: bool = False,
-        before: Callable[[str], Awaitable[None]] = _no_wait,
+        around: Callable[[str], AbstractAsyncContextManager[Any]] = nullcontext,
     ) -> None:
         self.storage = storage
         self.history = history
         self.name = name
         self.capabilities = capabilities_of(storage)
         self._blocking = blocking
-        self._before = before
+        self._around = around
 
     # The three methods, and the optional ones.
 
@@ -152,7 +149,7 @@ class Client:
     def sync_view(self) -> Client:
         """Return the storage's ``sync`` view, to be used on threads without an event loop."""
         view = self.storage.sync
-        return Client(view, self.history, f"{self.name}.sync", blocking=True, before=self._before)
+        return Client(view, self.history, f"{self.name}.sync", blocking=True, around=self._around)
 
     # What a check expects.
 
@@ -220,19 +217,19 @@ class Client:
         *,
         collect: bool = False,
     ) -> Any:
-        await self._before(method)
         call = partial(getattr(self.storage, method), *args, **(options or {}))
-        try:
-            if self._blocking:
-                return await asyncio.to_thread(_blocking_call, call, collect=collect)
-            answer = call()
-            if is_awaitable(answer):
-                line.call = f"await {line.call}"
-                answer = await answer
-        except BaseException as error:
-            line.outcome = f"raised {show(error)}"
-            raise
-        return answer
+        async with self._around(method):
+            try:
+                if self._blocking:
+                    return await asyncio.to_thread(_blocking_call, call, collect=collect)
+                answer = call()
+                if is_awaitable(answer):
+                    line.call = f"await {line.call}"
+                    answer = await answer
+            except BaseException as error:
+                line.outcome = f"raised {show(error)}"
+                raise
+            return answer
 
 
 def _blocking_call(call: Callable[[], Any], *, collect: bool) -> Any:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
@@ -21,11 +20,11 @@ from random import Random
 from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 
 from sessionkit._drive import resolve
-from sessionkit.testing._capabilities import READING
 from sessionkit.testing._client import Client
 from sessionkit.testing._factory import Factory, FactoryError, open_storage, wishes_of
 from sessionkit.testing._guard import close_within
 from sessionkit.testing._history import History
+from sessionkit.testing._lag import Lag
 from sessionkit.testing._limits import Limits
 from sessionkit.testing._needs import Circumstances, LeftOut, reason_against
 from sessionkit.testing._show import show
@@ -61,6 +60,7 @@ class Subject:
     Attributes:
         clock: The time of the storages that take it; stands still until ``pass_time``.
         uses_clock: Whether the factory takes it.
+        lag: The time until one opening sees what another one wrote.
         history: What the current check did so far.
         storage_name: The class of the storage; known after ``capabilities``.
 
@@ -97,8 +97,7 @@ class Subject:
         self._namespaces = 0
         self._names_in_use: set[str] = set()
         self._capabilities: frozenset[str] | None = None
-        self._last_writer = ""
-        self._last_write = -math.inf
+        self.lag: Lag = Lag(self.limits.eventually_consistent)
 
     def __enter__(self) -> Self:
         return self
@@ -196,7 +195,7 @@ class Subject:
         try:
             storage = await open_storage(self.factory, namespace, wishes, stack)
             line.outcome = None
-            yield Client(storage, history, name, before=self._wait_for_writes_of_others(name))
+            yield Client(storage, history, name, around=partial(self.lag.around, stack))
         except BaseException as error:
             if line.outcome is not None:
                 line.outcome = f"raised {show(error)}"
@@ -260,20 +259,3 @@ class Subject:
         else:
             self.history.note(f"time.sleep({seconds:g})")
             await asyncio.sleep(seconds)
-
-    def _wait_for_writes_of_others(self, name: str) -> Callable[[str], Awaitable[None]]:
-        async def wait(method: str) -> None:
-            if self._last_writer != name:
-                caught_up = self._last_write + self.limits.eventually_consistent
-                await asyncio.sleep(max(0.0, caught_up - _monotonic()))
-            if method not in READING:
-                self._last_writer, self._last_write = name, _monotonic()
-
-        async def no_wait(_method: str) -> None:
-            return
-
-        return wait if self.limits.eventually_consistent else no_wait
-
-
-def _monotonic() -> float:
-    return asyncio.get_running_loop().time()

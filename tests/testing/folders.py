@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import itertools
 import json
 import os
 import sys
+import time
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -18,6 +20,9 @@ from sessionkit.errors import SessionConflictError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+LAG = 0.02
 
 
 class Folder:
@@ -162,6 +167,37 @@ class WrittenLater(Folder):
         self.unwritten.clear()
 
 
+class Lagging(Folder):
+    """Other openings see a write only after a while."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.mine: set[str] = set()
+
+    def path(self, key: str) -> Path:
+        return self.folder / hashlib.sha256(key.encode()).hexdigest()
+
+    def versions(self, key: str) -> list[Any]:
+        return [each for each in super().load(key) if each]
+
+    def load(self, key: str) -> Any:
+        old = time.time() - LAG
+        seen = [each for each in self.versions(key) if each[2] < old or each[3] in self.mine]
+        return seen[-1][:2] if seen else (None, None)
+
+    def write_if(self, key: str, value: Any, expected: Expected) -> Any:
+        with self.locked():
+            versions = self.versions(key)
+            newest = versions[-1][1] if versions else None
+            if expected is not ANY and newest != expected:
+                raise SessionConflictError("changed", key=key)
+            mark = self.new_revision()
+            revision = None if value is None else mark
+            self.save(key, json.dumps([*versions, [value, revision, time.time(), mark]]))
+            self.mine.add(mark)
+            return revision
+
+
 class LockFile(Folder):
     """Its lock is a file that stays if the process is killed."""
 
@@ -232,6 +268,10 @@ def cached(namespace: str, folder: Path) -> Folder:
 
 def written_later(namespace: str, folder: Path) -> Folder:
     return WrittenLater(folder / namespace)
+
+
+def lagging(namespace: str, folder: Path) -> Folder:
+    return Lagging(folder / namespace)
 
 
 def lock_file(namespace: str, folder: Path) -> Folder:

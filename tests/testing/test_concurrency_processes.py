@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from sessionkit.testing import StorageSuite
+from sessionkit.testing import BrokenPromise, Limits, StorageSuite, check_storage
+from sessionkit.testing import _check as check
 from sessionkit.testing._concurrency import mortal, worker
 from sessionkit.testing._concurrency.channel import Channel
 from sessionkit.testing._concurrency.ops import (
@@ -26,6 +27,7 @@ from sessionkit.testing._concurrency.ops import (
 from sessionkit.testing._concurrency.parcel import Opener, Parcel, pack
 from sessionkit.testing._concurrency.places import Place
 from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._promises import promises
 from sessionkit.testing._subject import Subject
 from sessionkit.testing.clock import START
 from tests.testing import folders
@@ -140,6 +142,45 @@ def test_a_factory_that_other_processes_cannot_use_is_left_out(kind: Any, reason
 @pytest.mark.parametrize("name", ["no_addition_is_lost_among_processes", "kill_leaves_old_or_new"])
 def test_memory_is_not_shared_between_processes(name: str) -> None:
     with Subject(folders.memory) as subject, pytest.raises(LeftOut):
+        asyncio.run(promise_named(name).ask(subject))
+
+
+def test_openings_that_see_writes_only_later_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = tuple(
+        each
+        for each in promises()
+        if each.layer != "machine" and {"shared", "durable", "close"} & {*each.needs}
+    )
+    monkeypatch.setattr(check, "promises", lambda: asked)
+    limits = Limits(eventually_consistent=folders.LAG)
+
+    report = asyncio.run(check_storage(folders.lagging, limits=limits))
+
+    assert report.ok, str(report)
+    assert {
+        "second_opening_sees_the_same_data",
+        "writes_are_seen_by_other_processes",
+        "no_addition_is_lost_among_processes",
+        "closing_loses_no_write_of_a_task",
+        "kill_leaves_old_or_new",
+        "kill_loses_nothing_that_was_confirmed",
+        "revisions_outlive_a_kill",
+    } <= {each.promise.name for each in report.kept}
+    assert "others see writes only later" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("second_opening_sees_the_same_data", BrokenPromise),
+        ("writes_are_seen_by_other_processes", LeftOut),
+        ("kill_loses_nothing_that_was_confirmed", LeftOut),
+    ],
+)
+def test_without_that_limit_they_are_not(name: str, expected: type[Exception]) -> None:
+    with Subject(folders.lagging) as subject, pytest.raises(expected):
         asyncio.run(promise_named(name).ask(subject))
 
 

@@ -356,3 +356,30 @@ def test_a_second_opening_waits_until_it_must_have_caught_up() -> None:
             assert loop.time() > waited + 29
 
     run_at_once(main())
+
+
+def test_a_storage_that_is_opened_again_is_another_opening() -> None:
+    class Slow(Reference):
+        async def read(self, key: str) -> Any:
+            return super().read(key)
+
+        async def write(self, key: str, value: Any) -> None:
+            await asyncio.sleep(10)
+            super().write(key, value)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        disk = Disk()
+        limits = Limits(eventually_consistent=30)
+        subject = Subject(opening(lambda: Slow(disk, time.time)), limits=limits)
+        async with subject.client("n1") as storage:
+            await storage.write("1", 1)
+            await storage.expect_read("1", 1)
+            assert loop.time() == 10
+        async with subject.client("n1") as storage:
+            await storage.expect_read("1", 1)
+            assert 39 < loop.time() <= 40
+            await subject.lag.catch_up()
+            assert 69 < loop.time() <= 70
+
+    run_at_once(main())

@@ -34,7 +34,11 @@ Make: TypeAlias = Callable[[str, History, Any], Actor]
 async def _close_at_every_point(subject: Subject, make: Make, *, threads: bool) -> None:
     async with subject.client(history=History()) as storage:
         view = blocking_view(storage.storage) if threads else storage.storage
-        places = await make("", storage.history, view).places(_WRITE)
+        side = make("", storage.history, view)
+        try:
+            places = await side.places(_WRITE)
+        finally:
+            await side.end()
     for stop in choose(places, _MOST * 20 if subject.thorough else _MOST):
         subject.start_history()
         namespace = subject.namespace()
@@ -44,6 +48,7 @@ async def _close_at_every_point(subject: Subject, make: Make, *, threads: bool) 
             first, second = (make(name, storage.history, view) for name in ("first", "second"))
             written = await _close_at(first, second, stop)
         if subject.limits.durable:
+            await subject.lag.catch_up()
             async with subject.client(namespace) as storage:
                 value = await storage.read("1")
             allowed = [_NEW] if written.kind == "answer" else [_OLD, _NEW]
@@ -63,6 +68,7 @@ async def _close_at(first: Actor, second: Actor, stop: int) -> Outcome:
             closing.cancel()
     finally:
         await first.end()
+        await second.end()
     return written
 
 

@@ -172,6 +172,7 @@ async def no_addition_is_lost_among_processes(subject: Subject) -> None:
         async with opened_by(subject, subject.history, others) as (first, *rest):
             _note(subject.history, f"these processes, {times} times each", _COUNTED)
             counts = await asyncio.gather(*(side.count("1", times) for side in (first, *rest)))
+            await subject.lag.catch_up()
             for side in (first, *rest):
                 found = (await side.do(read("1"))).answer
                 if found != sum(counts):

@@ -50,6 +50,7 @@ class Killer:
         line = history.begin(f"# in another process: {op}")
         place = await within(self._ask("end_in", namespace, confirmed, op, stop), history, times=3)
         line.outcome = "then kill -9" if place is None else f"kill -9 at {place}"
+        await self._subject.lag.catch_up()
 
     async def check_durable(self) -> None:
         """Check that data outlive a process that closes its storage and ends.
@@ -59,6 +60,7 @@ class Killer:
         """
         namespace = self._subject.namespace()
         await self._ask("leave", namespace, [write("1", _OLD)])
+        await self._subject.lag.catch_up()
         async with self._subject.client(namespace, history=History()) as storage:
             found = await storage.read("1")
         if found != _OLD:

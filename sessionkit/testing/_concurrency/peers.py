@@ -189,6 +189,7 @@ async def check_shared(subject: Subject, peer: Peer) -> None:
         await client.write("1", {"n": 1})
         if subject.limits.durable:
             await stack.aclose()
+        await subject.lag.catch_up()
         found = await peer.ask("open", namespace, subject.clock())
         if found.kind == "answer":
             found = await peer.ask("do", read("1"), NEVER)

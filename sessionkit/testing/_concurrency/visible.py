@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from sessionkit.testing._client import Client
@@ -41,31 +41,30 @@ async def writes_are_seen_by_other_processes(subject: Subject) -> None:
         async with subject.client(namespace) as here:
             there = ProcessActor("another process", here.history, here.storage, peer)
             await there.open(namespace, subject.clock())
-            await _compare(subject, here, there)
+            await _compare(here, there, subject.lag.catch_up)
             await there.close()
 
 
-async def _compare(subject: Subject, here: Client, there: Actor) -> None:
-    lag = subject.limits.eventually_consistent
+async def _compare(here: Client, there: Actor, catch_up: Callable[[], Awaitable[None]]) -> None:
     views = [(op, value) for op, value in _VIEWS if op.method in {*here.capabilities, "read"}]
     await here.write("1", {"n": 1})
-    await asyncio.sleep(lag)
+    await catch_up()
     for op, _ in views:
         await there.do(op)
     await here.write("1", _NEW)
-    await asyncio.sleep(lag)
+    await catch_up()
     for op, expected in views:
         await _expect(there, op, expected)
     await there.do(write("1", {"n": 3}))
-    await asyncio.sleep(lag)
+    await catch_up()
     await here.expect_read("1", {"n": 3})
     await here.delete("1")
-    await asyncio.sleep(lag)
+    await catch_up()
     for op, _ in views:
         await _expect(there, op, _gone(op))
     await there.do(write("1", {"n": 4}))
     await there.do(delete("1"))
-    await asyncio.sleep(lag)
+    await catch_up()
     await here.expect_read("1", None)
 
 

@@ -1,0 +1,42 @@
+"""The time until a second opening sees what the first one wrote."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from sessionkit.testing._capabilities import READING
+
+
+class Lag:
+    """Keeps calls of one opening from coming too early after a write of another.
+
+    Args:
+        seconds: How long that is; 0 for never.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._writer: object = None
+        self._is_seen_at = -math.inf
+
+    async def catch_up(self) -> None:
+        """Wait until every opening must see what was written by now."""
+        await asyncio.sleep(self._seconds)
+
+    @asynccontextmanager
+    async def around(self, opening: object, method: str) -> AsyncGenerator[None, None]:
+        """Wait until *opening* must see what others wrote; then *method* is called in the block."""
+        if not self._seconds:
+            yield
+            return
+        now = asyncio.get_running_loop().time
+        if self._writer is not opening:
+            await asyncio.sleep(max(0.0, self._is_seen_at - now()))
+        try:
+            yield
+        finally:
+            if method not in READING:
+                self._writer, self._is_seen_at = opening, now() + self._seconds
