@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -19,24 +18,26 @@ class Lag:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._writer: object = None
-        self._is_seen_at = -math.inf
+        self._last: dict[str, tuple[object, float]] = {}
 
     async def catch_up(self) -> None:
         """Wait until every opening must see what was written by now."""
         await asyncio.sleep(self._seconds)
 
     @asynccontextmanager
-    async def around(self, opening: object, method: str) -> AsyncGenerator[None, None]:
+    async def around(
+        self, namespace: str, opening: object, method: str
+    ) -> AsyncGenerator[None, None]:
         """Wait until *opening* must see what others wrote; then *method* is called in the block."""
         if not self._seconds:
             yield
             return
         now = asyncio.get_running_loop().time
-        if self._writer is not opening:
-            await asyncio.sleep(max(0.0, self._is_seen_at - now()))
+        writer, seen_at = self._last.get(namespace, (opening, 0.0))
+        if writer is not opening:
+            await asyncio.sleep(max(0.0, seen_at - now()))
         try:
             yield
         finally:
             if method not in READING:
-                self._writer, self._is_seen_at = opening, now() + self._seconds
+                self._last[namespace] = opening, now() + self._seconds

@@ -195,7 +195,7 @@ class Subject:
         try:
             storage = await open_storage(self.factory, namespace, wishes, stack)
             line.outcome = None
-            yield Client(storage, history, name, around=partial(self.lag.around, stack))
+            yield Client(storage, history, name, around=partial(self.lag.around, namespace, stack))
         except BaseException as error:
             if line.outcome is not None:
                 line.outcome = f"raised {show(error)}"

@@ -369,14 +369,18 @@ def test_a_storage_that_is_opened_again_is_another_opening() -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        disk = Disk()
         limits = Limits(eventually_consistent=30)
-        subject = Subject(opening(lambda: Slow(disk, time.time)), limits=limits)
+        disks = {"n1": Disk(), "n2": Disk()}
+        subject = Subject(lambda namespace: Slow(disks[namespace], time.time), limits=limits)
         async with subject.client("n1") as storage:
             await storage.write("1", 1)
             await storage.expect_read("1", 1)
             assert loop.time() == 10
         async with subject.client("n1") as storage:
+            async with subject.client("n2") as elsewhere:
+                await elsewhere.expect_read("1", None)
+                await elsewhere.write("1", 2)
+                assert loop.time() == 20
             await storage.expect_read("1", 1)
             assert 39 < loop.time() <= 40
             await subject.lag.catch_up()

@@ -8,7 +8,7 @@ from typing import Final
 from sessionkit.testing._machine.theme import Theme
 from sessionkit.testing._subject import Subject
 
-_THOROUGH: Final = 36
+_THOROUGH: Final = 28
 """How many searches there are for one: so many that all layers together take 20 times longer,
 for a race cannot be stopped at more lines than there are."""
 
