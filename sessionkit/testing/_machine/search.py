@@ -112,6 +112,8 @@ class Search:
         def holds(program: Program) -> None:
             if self._is_stopped or not self._may_shrink():
                 raise _Enough
+            if not program:  # each search begins with it; the table asks for as much
+                return
             trying = self._try([*program, *self._audit])
             if asyncio.run_coroutine_threadsafe(trying, loop).result():
                 raise _Failed
