@@ -371,7 +371,11 @@ def test_a_storage_that_is_opened_again_is_another_opening() -> None:
         loop = asyncio.get_running_loop()
         limits = Limits(eventually_consistent=30)
         disks = {"n1": Disk(), "n2": Disk()}
-        subject = Subject(lambda namespace: Slow(disks[namespace], time.time), limits=limits)
+
+        def open_it(namespace: str) -> Slow:
+            return Slow(disks[namespace], time.time)
+
+        subject = Subject(open_it, limits=limits)
         async with subject.client("n1") as storage:
             await storage.write("1", 1)
             await storage.expect_read("1", 1)
