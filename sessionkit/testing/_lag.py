@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from sessionkit.testing._capabilities import READING
+from sessionkit.testing._needs import LeftOut
 
 
 class Lag:
@@ -19,6 +20,16 @@ class Lag:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._last: dict[str, tuple[object, float]] = {}
+
+    def check_none(self) -> None:
+        """Check that writes are seen at once.
+
+        Raises:
+            LeftOut: They are not.
+        """
+        if self._seconds:
+            msg = "declared by Limits(eventually_consistent=...): others see writes only later"
+            raise LeftOut(msg)
 
     async def catch_up(self) -> None:
         """Wait until every opening must see what was written by now."""

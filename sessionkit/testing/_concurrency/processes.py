@@ -14,7 +14,6 @@ from sessionkit.testing._concurrency.places import Place
 from sessionkit.testing._concurrency.race import race
 from sessionkit.testing._guard import within
 from sessionkit.testing._history import History
-from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._subject import Subject
 
 _MOST_STOPS: Final = 10
@@ -79,9 +78,7 @@ async def race_processes(subject: Subject, cases: Iterable[Case]) -> None:
     Raises:
         LeftOut: The data is not shared between processes, or only later.
     """
-    if subject.limits.eventually_consistent:
-        msg = "declared by Limits(eventually_consistent=...): others see writes only later"
-        raise LeftOut(msg)
+    subject.lag.check_none()
     async with peers(subject, 2) as (one, other):
         await check_shared(subject, one)
 

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, TypeAlias
 
 from sessionkit._drive import discard, is_awaitable
-from sessionkit.testing._concurrency.actors import NEVER, Actor
+from sessionkit.testing._concurrency.actors import Actor
 from sessionkit.testing._concurrency.ops import Op, Outcome, answered, perform_blocking, raised
 from sessionkit.testing._concurrency.places import Place, counts, place_of
 from sessionkit.testing._concurrency.stops import Act, Recorder, StopAt, Stops
@@ -92,9 +92,7 @@ class ThreadActor(Actor):
         stands: asyncio.Future[Place] = loop.create_future()
         self._go_on = go_on = threading.Event()
 
-        ended = self._begin(
-            op, None if stop == NEVER else StopAt(stop, partial(stand, stands, go_on))
-        )
+        ended = self._begin(op, StopAt(stop, partial(stand, stands, go_on)))
         await asyncio.wait((ended, stands), return_when=asyncio.FIRST_COMPLETED)
         return stands.result() if stands.done() else None
 

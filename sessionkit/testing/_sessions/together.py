@@ -168,9 +168,7 @@ def _b_is_three(found: Any) -> Any:
 async def _two(
     subject: Subject, stored: Any, **options: Any
 ) -> AsyncGenerator[tuple[Bench, Any, Any], None]:
-    if subject.limits.eventually_consistent:
-        msg = "declared by Limits(eventually_consistent=...): others see writes only later"
-        raise LeftOut(msg)
+    subject.lag.check_none()
     subject.start_history()
     namespace = subject.namespace()
     async with subject.client(namespace) as storage, subject.client(namespace) as second:
