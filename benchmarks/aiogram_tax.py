@@ -13,7 +13,7 @@ nothing; the figures are medians over the rounds of
 in the same round, its data kept in memory and its updates isolated, which in
 aiogram takes SimpleEventIsolation, get_data and set_data.  Goal for a session: 1/3.
 "Copies alone" is a floor: a middleware that freezes and thaws the data, with no lock
-and no errors told, and knows where the chat is.  aiogram's own FSM copies only the
+and no errors reported, and knows where the chat is.  aiogram's own FSM copies only the
 outermost dict.  Times are given for orientation only.
 """
 
@@ -33,7 +33,7 @@ from aiogram import BaseMiddleware, Bot, Dispatcher, __version__
 from aiogram.fsm.storage.base import StorageKey
 from aiogram.fsm.storage.memory import MemoryStorage, SimpleEventIsolation
 from aiogram.types import Message, Update
-from overhead import MEDIUM, SMALL
+from pinned import MEDIUM, SMALL
 
 from sessionkit import LazySession, MemorySessionStorage, Session, lazy_session, session
 from sessionkit_aiogram import FSMStorage, SessionMiddleware, install

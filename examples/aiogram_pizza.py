@@ -1,6 +1,6 @@
 """The pizza bot in aiogram: it counts pizzas, and still knows after a restart.
 
-Send it a message with a pizza emoji, ask ``/hunger``, begin anew with ``/reset``::
+Send it a message with a pizza emoji, ask ``/hunger``, start again with ``/reset``::
 
     python -m pip install "<checkout>[aiogram]"
     BOT_TOKEN=... python examples/aiogram_pizza.py

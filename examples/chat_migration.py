@@ -1,6 +1,6 @@
 """Follow a group to its supergroup: answers "Chat Migrations" of grammY's page.
 
-Telegram tells both chats of it, in no certain order, and messages of the supergroup
+Telegram tells both chats of it, in any order, and messages of the supergroup
 may come first.  Whatever comes when, ``sessions.move`` brings the data together.
 
 This bot has no context object: it opens the session of a raw update.

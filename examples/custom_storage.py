@@ -17,7 +17,7 @@ from sessionkit import SessionFlavor, session
 
 
 class Database:
-    """Stands for the client of your database."""
+    """In place of the client of your database."""
 
     def __init__(self) -> None:
         self.rows: dict[str, str] = {}

@@ -53,6 +53,7 @@ def bot_with(sessions: Sessions[Any]) -> Bot[MyContext]:
     @bot.hears("🍕")
     async def count(ctx: MyContext) -> None:
         ctx.session["pizza_count"] += 1
+        await sessions.of(ctx).save()  # first store, then answer
         await ctx.reply(f"{ctx.session['pizza_count']} so far")
 
     return bot

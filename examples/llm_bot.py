@@ -27,7 +27,7 @@ class MyContext(Context, SessionFlavor[SessionData]):
 
 
 async def language_model(question: str) -> AsyncIterator[str]:
-    """Stands for a model that knows no end."""
+    """In place of a model that never ends."""
     while True:
         for word in ("Well,", *question.split()):
             await asyncio.sleep(0.001)
@@ -54,6 +54,7 @@ async def ask(ctx: MyContext) -> None:
 
     # Locked and loaded again: what others changed meanwhile is there.
     ctx.session.history.append(f"{words[0]} ... (stopped)")
+    await sessions.of(ctx).save()  # first store, then answer
     await ctx.reply(ctx.session.history[-1])
 
 
@@ -61,6 +62,7 @@ async def ask(ctx: MyContext) -> None:
 async def stop(ctx: MyContext) -> None:
     ctx.session.generating = False
     ctx.session.history.append("/stop")
+    await sessions.of(ctx).save()
     await ctx.reply("I stop.")
 
 

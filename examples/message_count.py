@@ -35,7 +35,7 @@ async def catch(ctx: MyContext, handler: Callable[[MyContext], Awaitable[object]
     try:
         await handler(ctx)
     except Exception:
-        logging.exception("this update failed, and its session is as it was before")
+        logging.exception("this update failed, and its session is as it was last saved")
 
 
 bot.use(catch)
@@ -46,6 +46,7 @@ bot.use(sessions)
 @bot.on_message
 async def count(ctx: MyContext) -> None:
     ctx.session.count += 1
+    await sessions.of(ctx).save()  # first store, then answer
     await ctx.reply(f"Message count: {ctx.session.count}")
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from _bot import Bot, Context
 
-from sessionkit import LazySessions, Sessions, lazy_session, session, session_data
+from sessionkit import LazySessions, Sessions, lazy_session, session
+from sessionkit.adapters import session_data
 
 
 # The plugin, by somebody who knows neither the bot nor its sessions.

@@ -1,6 +1,6 @@
 """The pizza bot on pyrogram or one of its forks: it counts pizzas, and remembers them.
 
-Send it a message with a pizza emoji, ask ``/hunger``, begin anew with ``/reset``::
+Send it a message with a pizza emoji, ask ``/hunger``, start again with ``/reset``::
 
     python -m pip install "<checkout>[pyrogram]"
     API_ID=... API_HASH=... BOT_TOKEN=... python examples/pyrogram_pizza.py

@@ -37,18 +37,22 @@ def bot_with(sessions: Sessions[Any]) -> Bot[MyContext]:
     @bot.hears("🍕")
     async def count(ctx: MyContext) -> None:
         ctx.session["pizza_count"] += 1
+        await sessions.of(ctx).save()  # first store, then answer
         await ctx.reply(f"{ctx.session['pizza_count']} so far")
 
     return bot
 
 
 async def restart_between_messages(storage: Any, again: Any) -> list[str]:
-    """Return the replies of a bot before and after it was started anew."""
-    replies: list[str] = []
-    for each in (storage, again):
-        async with session(initial=initial, storage=each) as sessions:
-            replies += await bot_with(sessions).receive("🍕")
-    return replies
+    """Return the replies of a bot before and after a restart."""
+    first, second = (session(initial=initial, storage=each) for each in (storage, again))
+    return [*await replies_with(first), *await replies_with(second)]
+
+
+async def replies_with(sessions: Sessions[Any]) -> list[str]:
+    """Return the replies of a bot with these sessions, which are closed after it."""
+    async with sessions:
+        return await bot_with(sessions).receive("🍕")
 
 
 async def main() -> None:
@@ -56,7 +60,8 @@ async def main() -> None:
         folder = Path(name)
 
         print("RAM, the default: gone with the process")
-        await restart_between_messages(None, None)
+        await replies_with(session(initial=initial))
+        await replies_with(session(initial=initial))
         await restart_between_messages(MemorySessionStorage(), MemorySessionStorage())
 
         print("an SQLite file: still there")

@@ -1,6 +1,6 @@
 """The pizza bot on pyTelegramBotAPI, in threads: it counts pizzas, and still knows after a restart.
 
-Send it a message with a pizza emoji, ask ``/hunger``, begin anew with ``/reset``::
+Send it a message with a pizza emoji, ask ``/hunger``, start again with ``/reset``::
 
     python -m pip install "<checkout>[telebot]"
     BOT_TOKEN=... python examples/telebot_sync_pizza.py

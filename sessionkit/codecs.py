@@ -33,7 +33,9 @@ class JSONCodec:
         options: dict[str, Any] = {"allow_nan": False, "separators": (",", ":")}
         self._encode = json.JSONEncoder(ensure_ascii=False, **options).encode
         self._encode_ascii = json.JSONEncoder(ensure_ascii=True, **options).encode
-        self._decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+        decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+        self._decode = decoder.decode
+        self._decode_compact = decoder.raw_decode
 
     def encode(self, value: Any, /) -> bytes:
         """Return *value* as JSON; lone surrogates are escaped."""
@@ -51,14 +53,22 @@ class JSONCodec:
 
     def decode(self, raw: bytes, /) -> Any:
         """Return the value of JSON text; raise ``ValueError`` if it is none."""
-        return self._decode(raw.decode())
+        text = raw.decode()
+        try:
+            value, end = self._decode_compact(text)
+        except ValueError:
+            return self._decode(text)
+        return value if end == len(text) else self._decode(text)  # space around it costs time
 
 
 class PickleCodec:
     """Any Python value, pickled.
 
-    Dangerous: whoever can write to the storage can run code in your program
+    Dangerous: anybody who can write to the storage can run code in your program
     as soon as it reads.  Only for data that nobody else can touch.
+
+    Classes must stay as they are.  Frozen dataclasses with slots are pickled by the
+    order of their fields: without one of them, values land in others.
     """
 
     any_value: Final = True
@@ -91,8 +101,8 @@ def encode_value(codec: Codec, key: str, value: Any) -> bytes:
         raise SessionEncodeError(msg, key=key) from error
 
 
-def decode_value(codec: Codec, key: str, raw: bytes, where: str) -> Any:
-    """Decode what is stored under *key*; *where* tells people where to look.
+def decode_value(codec: Codec, key: str, raw: bytes, where: object) -> Any:
+    """Decode what is stored under *key*; *where* says where to look.
 
     Raises:
         SessionDecodeError: The codec refused, or found None; nothing was changed.
@@ -105,9 +115,9 @@ def decode_value(codec: Codec, key: str, raw: bytes, where: str) -> Any:
     else:
         if value is not None:
             return value
-        reason, cause = "it holds null, which stands for missing", None
+        reason, cause = "it holds null, which means missing", None
     msg = (
         f"what is stored under {key!r} cannot be decoded: {reason}. It was left where it "
-        f"is, {where}: repair it, or delete it to let the session begin anew."
+        f"is, {where}: repair it, or delete it to let the session start again."
     )
     raise SessionDecodeError(msg, key=key) from cause

@@ -6,17 +6,20 @@
     ├── NoInitialDataError         nothing stored, and no ``initial`` to begin with
     ├── SessionClosedError         a session or storage used after its end
     ├── SessionConflictError       somebody else wrote in between
-    ├── SessionWriteError          of several sessions, some could not be written
+    ├── SessionWriteError          some could not be written, or nobody knows whether they were
     ├── SessionDeadlockError       waiting would never end
     │   └── SessionReentrancyError the key is already open in this call chain
     ├── SessionLockTimeoutError    waited too long for a key
+    ├── SessionLockLostError       a lock beyond the process was lost before the write
+    ├── RepeatedUpdateError        this update was handled already (``once=``)
     ├── SessionDecodeError         what is stored cannot be read
+    ├── SessionListingError        a listing left out what cannot be read
     ├── SessionEncodeError         the data cannot be stored
     └── SessionMigrationError      a migration failed
         └── NewerVersionError      the stored data is newer than this program
 
 The message is for people and says what to do next; the attributes are for
-programs.  Wrong options (a ``ttl`` of zero, an ``initial`` that is no
+programs.  Wrong options (a ``ttl`` of zero, an ``initial`` that is not a
 function) raise the usual ``TypeError`` or ``ValueError`` at set-up.
 """
 
@@ -69,9 +72,13 @@ class SessionConflictError(SessionError):
 class SessionWriteError(SessionError):
     """Raised if of several sessions that end together some could not be written.
 
+    Also raised if it cannot be known whether one was: the connection to a database was
+    lost, or there was no answer in time.  Then nothing was repeated; read it again.
+
     Attributes:
         written: The names (or keys) of those that were written.
         failed: The names of those that were not; the first error is the cause.
+        unknown: The keys of those that may have been written, or not.
     """
 
     def __init__(
@@ -81,10 +88,12 @@ class SessionWriteError(SessionError):
         key: str | None = None,
         written: tuple[str, ...] = (),
         failed: tuple[str, ...] = (),
+        unknown: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message, key=key)
         self.written = written
         self.failed = failed
+        self.unknown = unknown
 
 
 class SessionDeadlockError(SessionError):
@@ -107,11 +116,55 @@ class SessionLockTimeoutError(SessionError):
         self.timeout = timeout
 
 
+class SessionLockLostError(SessionError):
+    """Raised before a write if the lock that the session held beyond the process was lost.
+
+    Nothing was written.
+    """
+
+
+class RepeatedUpdateError(SessionError):
+    """Raised where the session of an update is opened that was handled already: see ``once=``.
+
+    A middleware, or an adapter, ends the update quietly then.  It is also raised inside a
+    handler whose update was handled by another process meanwhile: let it pass.
+
+    Attributes:
+        update_id: The identity of the update, ``"42:1001"``.
+        ctx: The context whose session was opened; None in a copy from another process.
+    """
+
+    def __init__(
+        self, message: str, *, key: str | None = None, update_id: str = "", ctx: object = None
+    ) -> None:
+        super().__init__(message, key=key)
+        self.update_id = update_id
+        self.ctx = ctx
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), str(self), {**self.__dict__, "ctx": None})
+
+
 class SessionDecodeError(SessionError):
     """Raised if what is stored cannot be turned back into data.
 
     The stored value stays where it is: it is never taken for missing.
     """
+
+
+class SessionListingError(SessionError):
+    """Raised at the end of a listing that had to leave out values it could not read.
+
+    Everything else was listed.  The first error is the cause.
+
+    Attributes:
+        key: The first key that was left out.
+        keys: All keys that were left out.
+    """
+
+    def __init__(self, message: str, *, key: str | None = None, keys: tuple[str, ...] = ()) -> None:
+        super().__init__(message, key=key)
+        self.keys = keys
 
 
 class SessionEncodeError(SessionError):

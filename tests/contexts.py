@@ -139,4 +139,4 @@ def assert_nothing_left(*all_sessions: Any) -> None:
         settings = sessions._settings
         assert not settings.locks.held
         assert not settings.locks.waiting
-        assert not settings.seated
+        assert not settings.open_on

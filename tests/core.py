@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sessionkit import (
-    ANY,
     FileSessionStorage,
     MemorySessionStorage,
     Sessions,
     SQLiteSessionStorage,
     session,
 )
-from sessionkit._types import Expected, Revision
+from sessionkit._locks.owners import opened_by
+from sessionkit.protocols import ANY, Expected, Revision
 from tests.clocks import FakeTimeLoop
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ class Ctx:
 
     def __init__(self, chat: int | str | None = 1) -> None:
         self.chat = chat
+
+
+@dataclass
+class Pet:
+    """Declared data."""
+
+    name: str = ""
+    age: int = 0
 
 
 class Oops(Exception):
@@ -197,8 +205,14 @@ async def until(condition: Callable[[], object]) -> None:
 
 def free(sessions: Any) -> bool:
     """Whether nobody holds a key of these sessions, or waits for one."""
-    locks = sessions._settings.locks
-    return not locks.held and not locks.waiting and not sessions._settings.seated
+    settings = sessions._settings
+    owned = [holder for holders in opened_by.values() for holder in holders]
+    return not (
+        settings.locks.held
+        or settings.locks.waiting
+        or settings.open_on
+        or any(getattr(holder, "_settings", None) is settings for holder in owned)
+    )
 
 
 def zero() -> dict[str, Any]:
@@ -208,8 +222,10 @@ def zero() -> dict[str, Any]:
 def counters(storage: Any = None, **options: Any) -> Sessions[dict[str, Any]]:
     """Sessions that begin with ``{"n": 0}``."""
     others: dict[str, Any] = {"get_session_key": by_chat, **options}
+    if storage is not None:
+        others["storage"] = storage
     initial = others.pop("initial", zero)
-    made: Sessions[Any] = session(initial=initial, storage=storage, **others)
+    made: Sessions[Any] = session(initial=initial, **others)
     return made
 
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sessionkit._drive import is_awaitable
-from sessionkit._types import ANY, Expected, MaybeAsyncIterable, MaybeAwaitable
+from sessionkit._storage.sync_or_async import is_awaitable
 from sessionkit.errors import SessionConflictError
+from sessionkit.protocols import ANY, Expected, MaybeAsyncIterable, MaybeAwaitable
 
 if TYPE_CHECKING:
     from sessionkit.enhance import EnhancedRevision, EnhancedStorage
@@ -141,8 +141,38 @@ class Full(Listed, Revised):
         self.closed = True
 
 
+class FullAsync(ListedAsync):
+    """All that ``Full`` has, each method a coroutine function."""
+
+    def __init__(self, **stored: Any) -> None:
+        self.full = Full(**stored)
+        super().__init__()
+        self.stored = self.full.stored
+
+    async def has(self, key: str) -> bool:
+        return key in self.stored
+
+    async def read_with_revision(self, key: str) -> tuple[Any, int | None]:
+        await asyncio.sleep(0)
+        return self.full.read_with_revision(key)
+
+    async def write(self, key: str, value: Any) -> None:
+        await asyncio.sleep(0)
+        self.full.write(key, value)
+
+    async def write_if(self, key: str, value: Any, expected: Expected) -> int | None:
+        await asyncio.sleep(0)
+        return self.full.write_if(key, value, expected)
+
+    async def read_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        return self.full.read_many(keys)
+
+    async def write_many(self, values: Mapping[str, Any]) -> None:
+        self.full.write_many(values)
+
+
 class Expiring(Revised):
-    """Purges by the expiry it is told; cannot list."""
+    """Purges by the expiry it is given; cannot list."""
 
     supports_expiry = True
 

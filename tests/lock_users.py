@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from sessionkit._drive import run_sync
+from sessionkit._locks import owners as _owners
 from sessionkit._locks import table as _locks
-from sessionkit._locks import whereabouts as _whereabouts
-from sessionkit._locks.table import KeyLocks, disown, lifecycle, own
+from sessionkit._locks.owners import disown, holds_session, own
+from sessionkit._locks.table import KeyLocks, locks_of
+from sessionkit._storage.sync_or_async import run_sync
 from tests.clocks import FakeTimeLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
+    from types import FrameType
 
 R = TypeVar("R")
 
@@ -29,6 +32,7 @@ class Session:
         self.locks = locks
         self.key = key
         self.timeout = timeout
+        self.place: FrameType | None = None
 
     async def acquire(self) -> None:
         if self.locks.held.setdefault(self.key, self) is not self:
@@ -41,22 +45,32 @@ class Session:
 
     async def __aenter__(self) -> Session:
         await self.acquire()
-        own(self)
+        self.own(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        disown(self)
+        self.disown()
         self.release()
 
+    def own(self, place: FrameType) -> None:
+        self.disown()
+        self.place = own(self, place)
+
+    def disown(self) -> None:
+        place, self.place = self.place, None
+        if place is not None:
+            disown(self, place)
+
     def __enter__(self) -> Session:
-        run_sync(self.__aenter__())
+        run_sync(self.acquire())
+        self.own(sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
         return self
 
     def __exit__(self, *error: object) -> None:
         run_sync(self.__aexit__(*error))
 
 
-@lifecycle
+@holds_session
 async def update(session: Session, handler: Callable[[], Awaitable[R]]) -> R:
     """Run *handler* as middleware does: the life cycle is on the stack meanwhile."""
     await session.acquire()
@@ -69,12 +83,12 @@ async def update(session: Session, handler: Callable[[], Awaitable[R]]) -> R:
 @contextmanager
 def clean_table() -> Generator[KeyLocks]:
     """Give a lock table, and look after it whether anything was left behind."""
-    table = KeyLocks()
+    table = locks_of(object())
     yield table
     assert not table.held
     assert not table.waiting
     assert not _locks.blocked
-    assert not _whereabouts.claims
+    assert not _owners.opened_by
 
 
 def run(main: Coroutine[Any, Any, R]) -> R:

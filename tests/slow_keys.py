@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from sessionkit._origin import ANONYMOUS_ADMIN, CHANNEL_SENDER, UPDATE_KINDS, Identifier
+from sessionkit._updates.update import ANONYMOUS_ADMIN, CHANNEL_SENDER, UPDATE_KINDS, Identifier
 
 WITH_MESSAGE: Final = ("callback_query", None)
 
@@ -46,10 +46,12 @@ def _event_in(holder: Any) -> tuple[str | None, Any]:
 
 
 def _unknown_event_in(update: Any) -> tuple[str | None, Any]:
-    if isinstance(update, Mapping):
-        for kind, event in cast("Mapping[str, object]", update).items():
-            if isinstance(event, Mapping):
-                return kind, cast("Any", event)
+    holders = [update, read(update, "api_kwargs"), read(update, "model_extra")]
+    for holder in holders:
+        if isinstance(holder, Mapping):
+            for kind, event in cast("Mapping[str, object]", holder).items():
+                if isinstance(event, Mapping):
+                    return kind, cast("Any", event)
     return None, None
 
 
@@ -58,11 +60,11 @@ def event_of(ctx: Any) -> tuple[str | None, Any]:
     if update is not None:
         kind, event = _event_in(update)
         return (kind, event) if kind is not None else _unknown_event_in(update)
-    kind, event = (None, None) if _stands_alone(ctx) else _event_in(ctx)
+    kind, event = (None, None) if _is_event(ctx) else _event_in(ctx)
     return (None, ctx) if kind is None else (kind, event)
 
 
-def _stands_alone(ctx: Any) -> bool:
+def _is_event(ctx: Any) -> bool:
     names = ("chat", "chat_id", "from_user", "from", "user", "user_id")
     return any(read(ctx, name) is not None for name in names)
 
@@ -80,10 +82,14 @@ def describe(ctx: Any) -> str:
 class Origin:
     """Chat, user, thread and business connection of one update; each looked up when asked for."""
 
-    __slots__ = ("_event", "_holders", "_message")
+    __slots__ = ("_event", "_holders", "_is_press", "_kind", "_message")
 
     def __init__(self, ctx: Any) -> None:
         kind, event = event_of(ctx)
+        self._kind = kind
+        self._is_press = kind == "callback_query" or (
+            kind is None and read(event, "chat_instance") is not None
+        )
         self._event = event
         self._message = read(event, "message") if kind in WITH_MESSAGE else None
         # An update says nothing itself, a context around it may.
@@ -111,12 +117,15 @@ class Origin:
         if sender is not None:
             return sender
         user = self._named_user()
+        chat = read(self._event, "chat")
+        if user is None and _is_of_type(chat, "private"):
+            return None if self.business() or self.is_guest() else _id_of(chat)
         if user == ANONYMOUS_ADMIN:
             return self.chat()
         return None if user == CHANNEL_SENDER else user
 
     def _sender_chat(self) -> Identifier | None:
-        if _is_channel(read(self._event, "chat")):
+        if _is_of_type(read(self._event, "chat"), "channel"):
             return None
         for name in ("sender_chat", "actor_chat", "voter_chat"):
             found = _id_of(read(self._event, name))
@@ -142,15 +151,23 @@ class Origin:
         # Gift codes and giveaways name whom the boost was given to, who did nothing.
         return _id_of(read(source, "user")) if read(source, "source") == "premium" else None
 
-    def thread(self) -> Identifier | None:
-        """Return the topic's id; the thread of a plain reply is no topic."""
+    def topic(self) -> str:
+        """Return what ends the key of a topic; the thread of a plain reply is not a topic."""
         for source in self._sources():
-            found = identifier(read(source, "thread_id"))
-            if found is None and _is_in_topic(source):
-                found = identifier(read(source, "message_thread_id"))
-            if found is not None:
-                return found
-        return None
+            thread = identifier(read(source, "thread_id"))
+            if thread is None and _is_in_topic(source):
+                thread = identifier(read(source, "message_thread_id"))
+            if thread is not None:
+                return f"/t{_segment(thread)}"
+            direct = [
+                read(read(source, "direct_messages_topic"), "topic_id"),
+                read(read(read(source, "api_kwargs"), "direct_messages_topic"), "topic_id"),
+                read(source, "direct_messages_topic_id"),
+            ]
+            for found in map(identifier, direct):
+                if found is not None:
+                    return f"/d{_segment(found)}"
+        return ""
 
     def business(self) -> str | None:
         """Return the id of the business connection that a message came through."""
@@ -160,15 +177,27 @@ class Origin:
                 return found
         return None
 
+    def is_guest(self) -> bool:
+        """Whether the bot is a guest in the chat, or this is a button that it wrote as one."""
+        if self._kind == "guest_message":
+            return True
+        if any(read(source, "guest_query_id") for source in self._sources()):
+            return True
+        callers = ("guest_bot_caller_user", "guest_bot_caller_chat")
+        return self._is_press and any(read(self._message, name) is not None for name in callers)
 
-def _is_channel(chat: Any) -> bool:
+
+def _is_of_type(chat: Any, name: str) -> bool:
     kind = read(chat, "type")
-    return bool(getattr(kind, "value", kind) == "channel")
+    return bool(getattr(kind, "value", kind) == name)
 
 
 def _is_in_topic(source: Any) -> bool:
     # A draft has threads only where they are topics, and does not say so.
     marks = ("is_topic_message", "topic_message", "draft_id")
+    is_general = read(source, "message_thread_id") == 1
+    if is_general and not _is_of_type(read(source, "chat"), "private"):
+        return False
     return any(read(source, name) for name in marks)
 
 
@@ -187,8 +216,10 @@ def _segment(part: Identifier) -> str:
     return str(part).replace("%", "%25").replace("/", "%2F")
 
 
-def _join(origin: Origin, *parts: Identifier) -> str:
+def _join(origin: Origin, *parts: Identifier, is_guest: bool = False) -> str:
     segments = [_segment(part) for part in parts]
+    if is_guest:
+        return "/".join(["g", *segments])
     business = origin.business()
     if business is not None:
         segments.insert(0, f"b{_segment(business)}")
@@ -196,22 +227,17 @@ def _join(origin: Origin, *parts: Identifier) -> str:
 
 
 def chat(ctx: Any) -> str | None:
-    try:
-        chat_id = ctx.chat_id
-    except AttributeError:
-        return _chat(Origin(ctx))
-    if (
-        type(chat_id) is int
-        and getattr(ctx, "update", None) is None
-        and getattr(ctx, "business_connection_id", None) is None
-    ):
+    # By attribute, even of a mapping.
+    chat_id = getattr(ctx, "chat_id", None)
+    others = ("update", "business_connection_id", "guest_query_id")
+    if type(chat_id) is int and all(getattr(ctx, name, None) is None for name in others):
         return str(chat_id)
     return _chat(Origin(ctx))
 
 
 def _chat(origin: Origin) -> str | None:
     chat_id = origin.chat()
-    return None if chat_id is None else _join(origin, chat_id)
+    return None if chat_id is None else _join(origin, chat_id, is_guest=origin.is_guest())
 
 
 def user(ctx: Any) -> str | None:
@@ -229,7 +255,9 @@ def user_in_chat(ctx: Any) -> str | None:
 
 def _user_in_chat(origin: Origin) -> str | None:
     chat_id, user_id = origin.chat(), origin.user()
-    return None if chat_id is None or user_id is None else _join(origin, user_id, chat_id)
+    if chat_id is None or user_id is None:
+        return None
+    return _join(origin, user_id, chat_id, is_guest=origin.is_guest())
 
 
 def topic(ctx: Any) -> str | None:
@@ -243,8 +271,7 @@ def user_in_topic(ctx: Any) -> str | None:
 
 
 def _in_topic(origin: Origin, key: str | None) -> str | None:
-    thread = origin.thread()
-    return key if key is None or thread is None else f"{key}/t{_segment(thread)}"
+    return None if key is None else key + origin.topic()
 
 
 def chat_or_user(ctx: Any) -> str | None:

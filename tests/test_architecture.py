@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,36 +12,35 @@ import pytest
 import sessionkit
 
 PACKAGE = Path(sessionkit.__file__).parent
-GROUND = {
-    *("_checks", "_types", "_drive", "_seconds", "_frozen", "_reading", "_origin", "_optional"),
-    *("errors", "codecs"),
-}
+GROUND = {"_storage", "_updates", "protocols", "errors", "codecs"}
 ALLOWED = {
+    "_storage": {"_data", "protocols", "errors", "codecs"},
+    "_updates": set[str](),
     "_locks": GROUND,
-    "_convert": GROUND,
-    "_enhance": GROUND,
-    "storages": GROUND,
-    "_life": GROUND | {"_locks", "_convert", "keys"},
-    "_setup": GROUND | {"_life", "_locks", "_convert", "storages", "keys"},
-    "testing": GROUND | {"_locks", "enhance", "storages"},
+    "_data": GROUND,
+    "_enhance": GROUND | {"_data"},
+    "storages": GROUND | {"_data", "_locks"},
+    "_session": GROUND | {"_locks", "_data", "keys"},
+    "_api": GROUND | {"_session", "_locks", "_data", "storages", "keys"},
+    "_integration": GROUND | {"_api", "_session", "_locks", "_data", "keys"},
+    "testing": GROUND | {"", "_data", "_locks", "enhance", "storages", "keys"},
 }
 
 
-def imported_by(path: Path) -> set[str]:
-    """The rooms that a module imports at run time, by the first name below the package."""
-    tree = ast.parse(path.read_text("utf-8"))
-    for_checkers = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-    ]
-    skipped = {id(node) for block in for_checkers for node in ast.walk(block)}
-    modules = {
-        node.module or ""
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and id(node) not in skipped
-    }
-    return {module.split(".")[1] for module in modules if module.startswith("sessionkit.")}
+def imported_by(path: Path, depth: int = 1) -> set[str]:
+    """What a module imports, for type checkers too, by the first names below the package."""
+    inside = [name.split(".")[1:] for name in imports_of(path) if name.startswith("sessionkit.")]
+    return {".".join(names[:depth]) for names in inside}
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            within = PACKAGE.parent.joinpath(*module.split("."))
+            for alias in node.names:
+                is_module = within.joinpath(f"{alias.name}.py").exists()
+                yield f"{module}.{alias.name}" if is_module else module
 
 
 @pytest.mark.parametrize("room", sorted(ALLOWED))
@@ -49,6 +50,15 @@ def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
     assert modules
     for module in modules:
         assert imported_by(module) - {room} <= ALLOWED[room], module
+
+
+def test_no_modules_import_each_other() -> None:
+    paths = list(PACKAGE.rglob("*.py"))
+    names = {path: path.relative_to(PACKAGE.parent).with_suffix("").parts for path in paths}
+    imports = {".".join(names[path]): set(imports_of(path)) for path in paths}
+    graph = {name: found & imports.keys() for name, found in imports.items()}
+
+    TopologicalSorter(graph).prepare()  # raises CycleError, which shows the circle
 
 
 def test_only_what_draws_at_random_needs_hypothesis() -> None:
@@ -68,8 +78,21 @@ ADAPTERS = sorted(PACKAGE.parent.joinpath("adapters").glob("*/*.py"))
     "module", ADAPTERS, ids=lambda module: f"{module.parent.name}.{module.stem}"
 )
 def test_an_adapter_uses_only_what_is_public(module: Path) -> None:
-    assert imported_by(module) <= {"adapters", "types"}
+    assert imported_by(module, depth=2) <= {
+        "adapters",
+        "codecs",
+        "converters",
+        "keys",
+        "protocols",
+        "types",
+        "storages.authoring",
+    }
 
 
 def test_every_adapter_was_looked_at() -> None:
-    assert {module.parent.name for module in ADAPTERS} >= {"sessionkit_aiogram", "sessionkit_ptb"}
+    assert {module.parent.name for module in ADAPTERS} >= {
+        "sessionkit_aiogram",
+        "sessionkit_ptb",
+        "sessionkit_redis",
+        "sessionkit_sqlalchemy",
+    }

@@ -63,3 +63,39 @@ def test_nonsense_assigned_to_fragments_does_not_hide_the_handlers_error(value: 
     with pytest.raises((TypeError, AttributeError)):
         asyncio.run(shop(Context(7), careless))
     assert storage.read("7") is None
+
+
+def group(*errors: Exception) -> Exception:
+    return ExceptionGroup("tasks", [ExceptionGroup("inside", list(errors))])
+
+
+@pytest.mark.parametrize("kind", ["strict", "lazy", "multi"])
+@pytest.mark.parametrize(
+    ("types", "error", "saves"),
+    [
+        (ValueError, group(ValueError(), UnicodeError()), True),
+        ((ValueError, KeyError), group(ValueError(), KeyError()), True),
+        (ValueError, group(ValueError(), KeyError()), False),
+        (KeyError, group(ValueError()), False),
+        (True, group(ValueError()), True),
+        (True, BaseExceptionGroup("tasks", [asyncio.CancelledError()]), True),
+        (True, BaseExceptionGroup("tasks", [KeyboardInterrupt()]), False),
+        (False, group(ValueError()), False),
+    ],
+)
+def test_a_group_of_errors_counts_as_what_all_of_them_are(
+    kind: str, types: Any, error: BaseException, *, saves: bool
+) -> None:
+    storage = MemorySessionStorage()
+    options: Any = {"storage": storage, "save_on_error": types}
+    make: Any = lazy_session if kind == "lazy" else session
+    made = make(dict, **options)
+    sessions: Any = multi_session(cart=made) if kind == "multi" else made
+
+    async def handler(ctx: Any) -> None:
+        ctx.session = {"cart": {"n": 1}} if kind == "multi" else {"n": 1}
+        raise error
+
+    with pytest.raises(type(error)):
+        asyncio.run(sessions(Context(7), handler))
+    assert storage.read("7") == ({"n": 1} if saves else None)

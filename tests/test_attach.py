@@ -18,9 +18,9 @@ from sessionkit import (
     SessionClosedError,
     SessionError,
     SessionFlavor,
-    SessionProperty,
     keys,
 )
+from sessionkit.adapters import SessionProperty
 from tests.contexts import (
     NO_KEY,
     Ctx,
@@ -309,7 +309,7 @@ def test_what_is_deleted_and_assigned_again_is_saved(
 @pytest.mark.parametrize(
     "kind", [Full, Frozen, Row, Model, FrozenModel, OpenModel, Picky, Computed]
 )
-def test_a_context_that_takes_no_attribute_is_told_the_line_to_write(
+def test_the_error_for_a_context_that_takes_no_attribute_shows_the_line_to_write(
     kind: Any, sessions: Any, storage: MemorySessionStorage
 ) -> None:
     ctx = kind()
@@ -332,7 +332,7 @@ def test_a_context_that_takes_no_attribute_is_told_the_line_to_write(
     assert storage.read("1") == {"n": 2}
 
 
-def test_a_mapping_without_room_is_told_as_well(sessions: Any) -> None:
+def test_a_mapping_without_room_gets_that_error_as_well(sessions: Any) -> None:
     ctx: Any = MappingProxyType({"chat": "1"})
     by_item = strict(get_session_key=key_of)
 

@@ -7,7 +7,7 @@ import functools
 import inspect
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,6 @@ from sessionkit import (
     Session,
     SessionClosedError,
     SessionFlavor,
-    SyncLazySession,
     SyncSession,
     keys,
     lazy_session,
@@ -28,6 +27,7 @@ from sessionkit import (
     session,
 )
 from sessionkit.adapters import Binding, is_async
+from sessionkit.types import SyncLazySession
 from tests.core import Data, Oops, free, run
 
 OLD, NEW = -55, -1001
@@ -84,7 +84,7 @@ def test_one_or_several_are_needed(given: tuple[Any, ...]) -> None:
         ((None, {"cart": multi_session(part=counts())}), "cart must be what session.* returns"),
     ],
 )
-def test_what_is_no_sessions_is_refused(given: tuple[Any, ...], why: str) -> None:
+def test_what_is_not_sessions_is_refused(given: tuple[Any, ...], why: str) -> None:
     with pytest.raises(TypeError, match=why):
         Binding(*given)
 
@@ -103,6 +103,27 @@ def test_two_on_one_place_are_refused() -> None:
 
 
 # --- opening ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefixes", [("", ""), ("a:", "a:")])
+def test_what_is_installed_later_must_not_share_a_place(prefixes: tuple[str, str]) -> None:
+    storage = MemorySessionStorage()
+    first, second = (counts(storage=storage, prefix=prefix) for prefix in prefixes)
+    shop = Binding(multi_session(cart=first, prefs=counts()))
+
+    with pytest.raises(
+        ValueError, match=r"'other' and 'cart', installed before, .* prefix='other:'"
+    ):
+        Binding(None, {"other": second}).refuse_beside([Binding(counts()), shop])
+
+
+def test_what_is_installed_later_may_be_the_same_or_elsewhere() -> None:
+    storage = MemorySessionStorage()
+    first = counts(storage=storage)
+    others = [first, counts(storage=storage, prefix="a:"), counts()]
+
+    for other in others:
+        Binding(None, {"other": other}).refuse_beside([Binding(first)])
 
 
 def test_open_gives_the_sessions_by_name() -> None:
@@ -251,7 +272,7 @@ def test_who_asks_for_none_is_left_alone() -> None:
     assert Binding(counts()).inject(quiet) is quiet
 
 
-def test_whoever_is_to_get_one_must_ask() -> None:
+def test_only_handlers_that_ask_get_one() -> None:
     async def handler(ctx: Any, cart: Any) -> None: ...
 
     Binding(counts(), name="cart").require(handler)
@@ -259,6 +280,23 @@ def test_whoever_is_to_get_one_must_ask() -> None:
         Binding(counts()).require(handler)
     with pytest.raises(TypeError, match="partial"):
         Binding(counts()).require(functools.partial(handler))
+
+
+async def yields(ctx: Any, session: Any) -> AsyncGenerator[None, None]:
+    yield
+
+
+def yields_in_a_thread(ctx: Any, session: Any) -> Generator[None, None, None]:
+    yield
+
+
+@pytest.mark.parametrize("handler", [yields, yields_in_a_thread, functools.partial(yields)])
+def test_a_generator_is_refused(handler: Any) -> None:
+    sessions = counts()
+    for take in (Binding(sessions).inject, Binding(sessions).require, sessions.inject):
+        with pytest.raises(TypeError, match="has a yield: it is a generator"):
+            take(handler)
+    assert Binding(sessions, name="other").inject(handler) is handler
 
 
 def test_the_context_may_be_any_argument() -> None:
@@ -363,7 +401,7 @@ def test_a_group_can_be_followed_without_opening_anything() -> None:
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-def test_both_are_kept_and_told_of_where_nobody_merges(
+def test_both_are_kept_and_reported_without_a_merge(
     caplog: pytest.LogCaptureFixture, *, blocking: bool
 ) -> None:
     sessions = counts()
@@ -416,7 +454,7 @@ def test_several_are_merged_by_name() -> None:
 
 def test_an_error_on_the_way_is_raised() -> None:
     class Broken(MemorySessionStorage):
-        def read_frozen(self, key: str, /) -> Any:
+        def read_snapshot(self, key: str, /) -> Any:
             raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
@@ -505,6 +543,27 @@ def test_a_second_context_of_a_multi_session() -> None:
     run(main())
 
 
+def test_the_parts_of_an_update_show_what_is_open_on_it() -> None:
+    async def main() -> None:
+        cart, prefs, part = counts(), lazy_counts(), Plain()
+        binding = Binding(None, {"cart": cart, "prefs": prefs})
+        ctx = update()
+        with binding.shown_on(ctx, part), pytest.raises(SessionClosedError):  # nothing is open
+            binding.of(part)
+        async with binding.open(ctx) as opened, cart.open(own := update(chat=2)) as other:
+            with binding.shown_on(ctx, part, own):
+                with binding.shown_on(ctx, part):  # as an inner middleware does
+                    pass
+                assert binding.of(part) == opened
+                assert cart.of(own) is other
+            with pytest.raises(SessionClosedError):
+                binding.of(part)
+            assert cart.of(own) is other
+            assert binding.of(ctx) == opened
+
+    run(main())
+
+
 @pytest.mark.parametrize(("error", "saved"), [(Oops(), 0), (GoOn(), 1), (None, 1)])
 def test_a_hold_tells_signals_from_errors(error: Exception | None, saved: int) -> None:
     async def main() -> None:
@@ -521,7 +580,7 @@ def test_a_hold_tells_signals_from_errors(error: Exception | None, saved: int) -
 
 
 @pytest.mark.parametrize("ctx", ["text", 5])
-def test_a_key_is_no_update(ctx: Any) -> None:
+def test_a_key_is_not_an_update(ctx: Any) -> None:
     with pytest.raises(TypeError, match="an update is needed"):
         Binding(counts()).open(ctx)
 
@@ -531,3 +590,16 @@ def test_a_builtin_that_does_not_tell_asks_for_nothing() -> None:
     silent: Any = nothing.update
 
     assert Binding(counts()).inject(silent) is silent
+
+
+def test_an_update_that_tells_of_a_move_is_run_in_the_new_chat() -> None:
+    def five(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "n": 5}
+
+    async def main() -> None:
+        sessions = counts()
+        await sessions.update(OLD, five)
+        seen = await Binding(sessions).run(TOLD[1], lambda given: given["session"].data["n"])
+        assert seen == 5
+
+    run(main())

@@ -1,10 +1,10 @@
-"""Sessions outside an update: get, update, delete, move, open_many, keys and items."""
+"""Sessions outside an update: get, update, delete, exists, open_many, keys, items and count."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,18 +15,21 @@ from sessionkit import (
     NoInitialDataError,
     NoSessionKeyError,
     SessionConflictError,
-    SessionDecodeError,
     SessionEncodeError,
     SessionError,
+    SessionListingError,
     SessionReentrancyError,
     SessionWriteError,
+    enhance_storage,
     session,
 )
 from tests.core import (
+    Clocked,
     Ctx,
     Live,
     Lock,
     Oops,
+    Pet,
     Remote,
     add,
     counters,
@@ -54,7 +57,7 @@ def test_get_looks_by_key_or_context_without_lock_or_write() -> None:
         assert storage.count("write") == 1
         with pytest.raises(NoSessionKeyError):
             await sessions.get(Ctx(None))
-        with pytest.raises(NoSessionKeyError, match="None is no session key"):
+        with pytest.raises(NoSessionKeyError, match="None is not a session key"):
             await sessions.get()
         with pytest.raises(NoInitialDataError):
             await session(storage=Remote()).get(1)
@@ -80,14 +83,31 @@ def test_update_reads_changes_and_writes(storage: Any) -> None:
     asyncio.run(main())
 
 
-def test_update_tries_again_when_others_were_quicker() -> None:
-    storage = Remote(**{"1": {"n": 0}})
+def test_update_takes_a_context_as_well() -> None:
+    async def main() -> None:
+        sessions = counters(prefix="p-")
+        assert await sessions.update(Ctx(1), add) == {"n": 1}
+        assert await asyncio.to_thread(sessions.sync.update, Ctx(1), add) == {"n": 2}
+        assert await sessions.get(1) == {"n": 2}
+        with pytest.raises(NoSessionKeyError):
+            await sessions.update(Ctx(None), add)
+        with pytest.raises(NoSessionKeyError):
+            await asyncio.to_thread(sessions.sync.update, Ctx(None), add)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", [Remote, MemorySessionStorage])
+def test_update_tries_again_when_others_were_quicker(kind: Any) -> None:
+    storage = kind()
+    write = storage.put if kind is Remote else storage.write
+    write("1", {"n": 0})
     seen: list[int] = []
 
     def change(data: Data) -> Data:
         seen.append(data["n"])
         if len(seen) < 4:
-            storage.put("1", {"n": data["n"] + 10})
+            write("1", {"n": data["n"] + 10})
         data["n"] += 1
         return data
 
@@ -95,7 +115,7 @@ def test_update_tries_again_when_others_were_quicker() -> None:
         sessions = counters(storage, on_conflict="overwrite", save_on_error=True)
         assert await sessions.update(1, change) == {"n": 31}
         assert seen == [0, 10, 20, 30]
-        assert storage.value("1") == {"n": 31}
+        assert await sessions.get(1) == {"n": 31}
         assert free(sessions)
 
     run(main())
@@ -254,7 +274,7 @@ def test_an_error_or_a_mark_writes_none_of_many() -> None:
         assert storage.count("write") == 0
         async with sessions.open_many(1, 2) as (one, other):
             one.data["n"] = other.data["n"] = 1
-            other.fail()
+            other.discard()
         assert list(storage.values) == ["1"]
         assert free(sessions)
 
@@ -367,12 +387,6 @@ def test_every_lock_is_given_back_even_if_one_cannot_be() -> None:
     run(main())
 
 
-@dataclass
-class Pet:
-    name: str = ""
-    age: int = 0
-
-
 # Listing
 
 
@@ -394,6 +408,70 @@ def test_keys_and_items_leave_other_sessions_out(storage: Any) -> None:
     run(main())
 
 
+def test_what_exists_is_counted_if_it_is_ones_own(storage: Any) -> None:
+    async def main() -> None:
+        whole, prefixed = counters(storage), counters(storage, prefix="p-")
+        deeper = counters(storage, prefix="p-q-")
+        assert [await each.count() for each in (whole, prefixed)] == [0, 0]
+        for sessions, key in ((whole, 1), (prefixed, 1), (prefixed, 2), (deeper, 3)):
+            await sessions.update(key, add)
+        assert [await each.count() for each in (whole, prefixed, deeper)] == [1, 2, 1]
+        for target, there in ((2, True), ("2", True), (Ctx(2), True), (3, False), (Ctx(3), False)):
+            assert await prefixed.exists(target) is there
+        assert await prefixed.exists(key=2)
+        assert not await whole.exists(2)
+        await prefixed.delete(2)
+        assert not await prefixed.exists(2)
+        assert await prefixed.count() == 1
+
+    asyncio.run(main())
+
+
+def test_what_has_expired_neither_exists_nor_counts() -> None:
+    clock = Clocked()
+
+    async def main() -> None:
+        for ttl in (MemorySessionStorage(ttl=10, clock=clock), None):
+            storage = ttl or enhance_storage(MemorySessionStorage(), ttl=10, clock=clock)
+            sessions = counters(storage)
+            await sessions.update(1, add)
+            clock.now += 5
+            await sessions.update(2, add)
+            assert (await sessions.exists(1), await sessions.count()) == (True, 2)
+            clock.now += 5
+            assert (await sessions.exists(1), await sessions.count()) == (False, 1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("falsy", [0, "", [], {}, False])
+def test_whether_something_exists_takes_no_lock_and_is_asked_of_storages_that_know(
+    falsy: Any,
+) -> None:
+    class Knowing(Remote):
+        async def has(self, key: str, /) -> bool:
+            self.calls.append(("has", key))
+            return key in self.values
+
+    async def main() -> None:
+        for storage, asked in ((Knowing(), "has"), (Remote(), "read")):
+            storage.put("1", falsy)
+            sessions = counters(storage)
+            async with sessions.open(1):
+                storage.calls.clear()
+                assert await sessions.exists(1)
+            assert not await sessions.exists(2)
+            assert storage.calls == [(asked, "1"), (asked, "2")]
+            with pytest.raises(NoSessionKeyError):
+                await sessions.exists(Ctx(None))
+            storage.fail("read")
+            if asked == "read":
+                with pytest.raises(OSError, match="read failed"):
+                    await sessions.exists(1)
+
+    run(main())
+
+
 def test_listing_gives_copies_and_decoded_data() -> None:
     class Listed(Live):
         async def iter_items(self, prefix: str) -> list[tuple[str, Any]]:
@@ -403,17 +481,36 @@ def test_listing_gives_copies_and_decoded_data() -> None:
             return (key for key in self.values if key.startswith(prefix))
 
     async def main() -> None:
-        storage = Listed(**{"p-1": {"name": "Rex"}, "p-2": {"name": 5}, "3": 1})
+        damaged = {"p-2": {"name": 5}, "3": 1, "p-4": {"name": "Max"}}
+        storage = Listed(**{"p-1": {"name": "Rex"}, **damaged})
         sessions = session(Pet, storage=storage, prefix="p-")
-        assert await listed(sessions.keys()) == ["1", "2"]
+        assert await listed(sessions.keys()) == ["1", "2", "4"]
         seen: list[Any] = []
-        with pytest.raises(SessionDecodeError) as caught:
+        with pytest.raises(SessionListingError, match="p-2") as caught:
             async for key, pet in sessions.items():
                 seen.append((key, pet))
                 pet.name = "changed"
-        assert seen == [("1", Pet("changed"))]
-        assert caught.value.key == "p-2"
+        assert seen == [("1", Pet("changed")), ("4", Pet("changed"))]
+        assert caught.value.keys == ("p-2",)
         assert storage.values["p-1"] == {"name": "Rex"}
+
+    run(main())
+
+
+def test_listing_reports_only_ones_own_entries_that_the_storage_could_not_read() -> None:
+    class Damaged(Live):
+        async def iter_items(self, prefix: str) -> AsyncIterator[tuple[str, Any]]:
+            yield "5", {"n": 1}
+            raise SessionListingError("damaged", key="1", keys=("1", "8"))
+
+    async def main() -> None:
+        sessions = counters(Damaged())
+        seen: list[Any] = []
+        with pytest.raises(SessionListingError) as caught:
+            async for item in sessions.items(chat=1):
+                seen.append(item)
+        assert (seen, caught.value.keys) == ([], ("1",))
+        assert [item async for item in sessions.items(chat=5)] == [("5", {"n": 1})]
 
     run(main())
 
@@ -423,6 +520,8 @@ def test_a_storage_that_cannot_list_or_purge_is_named() -> None:
         sessions = counters(Live())
         with pytest.raises(TypeError, match=r"Live has no iter_keys\(\), which this needs"):
             await listed(sessions.keys())
+        with pytest.raises(TypeError, match=r"Live has no iter_keys\(\), which this needs"):
+            await sessions.count()
         with pytest.raises(TypeError, match=r"Live has no iter_items\(\)"):
             await listed(sessions.items(chat=1))
         with pytest.raises(TypeError, match=r"Live has no purge_expired\(\)"):
@@ -446,7 +545,9 @@ def test_everything_works_in_threads_as_well(storage: Any) -> None:
     with sessions.open_many(1, 2) as (one, other):
         other.data["n"] = one.data["n"]
     assert sorted(sessions.keys()) == ["1", "2"]
+    assert (sessions.exists(1), sessions.exists(Ctx(3)), sessions.count()) == (True, False, 2)
     sessions.delete(1)
+    assert not sessions.exists(key=1)
     assert sessions.move(2, 1)
     assert dict(sessions.items()) == {"1": {"n": 3}}
     with pytest.raises(Oops), sessions.open_many(1, 2) as (one, other):
@@ -457,9 +558,9 @@ def test_everything_works_in_threads_as_well(storage: Any) -> None:
 
 def test_threads_cannot_use_a_storage_that_needs_a_loop() -> None:
     sessions = counters(Remote()).sync
-    for use in (lambda: sessions.get(1), lambda: sessions.delete(1)):
+    for use in (sessions.get, sessions.delete, sessions.exists):
         with pytest.raises(TypeError, match="Remote answers with an awaitable, which a thread"):
-            use()
+            use(1)
     with pytest.raises(TypeError, match="use 'async with'"), sessions.open_many(1, 2):
         pass
 
@@ -493,3 +594,46 @@ def test_debugging_watches_sessions_that_end_together(caplog: pytest.LogCaptureF
 
     assert [record.getMessage() for record in caplog.records if "'1'" in record.getMessage()]
     assert not [record for record in caplog.records if "'2'" in record.getMessage()]
+
+
+class AtOnce:
+    """A lock for ``lock=`` that threads can use."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    def acquire(self, key: str) -> None:
+        self.log.append(f"+{key}")
+
+    def release(self, key: str, held: object) -> None:
+        self.log.append(f"-{key}")
+
+
+def test_an_outside_lock_is_held_for_an_update_and_for_many() -> None:
+    lock = AtOnce()
+    sessions = counters(MemorySessionStorage(), lock=lock)
+
+    run(sessions.update(1, add))
+    with sessions.sync.open_many(2, 1):
+        assert lock.log == ["+1", "-1", "+1", "+2"]
+
+    assert lock.log[4:] == ["-2", "-1"]
+
+
+def test_items_of_an_enhanced_storage_are_data() -> None:
+    async def main() -> None:
+        sessions = counters(enhance_storage(MemorySessionStorage(), ttl=60))
+        await sessions.update(1, add)
+        assert await listed(sessions.items()) == [("1", {"n": 1})]
+
+    run(main())
+
+
+def test_initial_data_that_cannot_be_stored_names_the_key() -> None:
+    async def main() -> None:
+        unsound: Any = counters(initial=lambda: {1: 2})
+        with pytest.raises(SessionEncodeError) as caught:
+            await unsound.get(5)
+        assert caught.value.key == "5"
+
+    run(main())

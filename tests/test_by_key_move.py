@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
 from typing import Any
 
 import pytest
 
 from sessionkit import (
     NoInitialDataError,
+    SessionClosedError,
     SessionConflictError,
     SessionReentrancyError,
     session,
@@ -18,6 +19,7 @@ from tests.core import (
     Live,
     Lock,
     Oops,
+    Pet,
     Remote,
     add,
     counters,
@@ -105,12 +107,6 @@ def test_a_move_that_fails_loses_nothing(save_on_error: bool) -> None:
         assert (storage.value("1"), storage.value("2")) == ({"n": 5}, {"n": 5})
 
     run(main())
-
-
-@dataclass
-class Pet:
-    name: str = ""
-    age: int = 0
 
 
 def test_moving_takes_fields_along_that_the_type_does_not_know(storage: Any) -> None:
@@ -260,5 +256,138 @@ def test_moving_without_locks_and_in_debug_mode() -> None:
             await opened.move(2)
             opened.data["n"] += 1
         assert await sessions.get(2) == {"n": 6}
+        assert free(sessions)
+
+    run(main())
+
+
+# Others who write meanwhile
+
+
+def meddling(storage: Remote, meddle: dict[str, int], times: int = 1) -> Any:
+    """A merge function while which another process writes."""
+    left = [times]
+
+    def merge(theirs: Data, mine: Data) -> Data:
+        if left[0]:
+            left[0] -= 1
+            for key, n in meddle.items():
+                storage.put(key, {"n": n})
+        return {"n": theirs["n"] + mine["n"]}
+
+    return merge
+
+
+def take_mine(_base: Any, _theirs: Any, mine: Any) -> Any:
+    return mine
+
+
+@pytest.mark.parametrize("on_conflict", ["raise", take_mine])
+def test_what_is_written_to_the_old_key_meanwhile_is_moved_once(on_conflict: Any) -> None:
+    async def main() -> None:
+        storage = Remote(**{"1": {"n": 100}, "2": {"n": 1}})
+        sessions = counters(storage, on_conflict=on_conflict)
+        assert await sessions.move(1, 2, meddling(storage, {"1": 101}))
+        assert (storage.value("1"), storage.value("2")) == (None, {"n": 102})
+        assert free(sessions)
+
+    run(main())
+
+
+def test_a_clash_without_end_leaves_both_keys_as_others_left_them() -> None:
+    async def main() -> None:
+        storage = Remote(**{"1": {"n": 100}, "2": {"n": 1}})
+        sessions = counters(storage)
+        with pytest.raises(SessionConflictError, match="both have what they had"):
+            await sessions.move(1, 2, meddling(storage, {"1": 101}, times=1000))
+        assert (storage.value("1"), storage.value("2")) == ({"n": 101}, {"n": 1})
+
+    run(main())
+
+
+def test_an_open_session_whose_move_clashes_goes_on_where_it_was() -> None:
+    async def main() -> None:
+        storage = Remote(**{"1": {"n": 100}})
+        sessions = counters(storage)
+
+        async def meddle() -> None:
+            await storage.begun.wait()
+            storage.put("1", {"n": 101})
+            storage.gates.pop("write").set()
+
+        with pytest.raises(Oops):
+            async with sessions.open(1) as opened:
+                storage.gates["write"] = asyncio.Event()
+                task = asyncio.create_task(meddle())
+                with pytest.raises(SessionConflictError, match="nothing was moved"):
+                    await opened.move(2)
+                await task
+                assert (opened.key, opened.data) == ("1", {"n": 100})
+                raise Oops
+        assert (storage.value("1"), storage.value("2")) == ({"n": 101}, None)
+        assert free(sessions)
+
+    run(main())
+
+
+def test_a_move_that_cannot_be_undone_says_that_the_data_is_in_both_places() -> None:
+    async def main() -> None:
+        storage = Remote(**{"1": {"n": 100}, "2": {"n": 1}})
+        sessions = counters(storage)
+        storage.fail("write", call=3)
+        with pytest.raises(SessionConflictError, match="in both places"):
+            await sessions.move(1, 2, meddling(storage, {"1": 101}))
+        assert (storage.value("1"), storage.value("2")) == ({"n": 101}, {"n": 101})
+
+    run(main())
+
+
+def test_a_deletion_of_unknown_outcome_is_reported_with_the_error() -> None:
+    async def main() -> None:
+        storage = Remote(**{"1": {"n": 100}})
+        sessions = counters(storage)
+        storage.fail("write", call=2)
+        with pytest.raises(OSError, match="write failed") as caught:
+            await sessions.move(1, 2)
+        assert "stored under '2'" in caught.value.__notes__[0]
+        assert storage.value("2") == {"n": 100}
+
+    run(main())
+
+
+@pytest.mark.parametrize("lock", [True, Lock()])
+def test_a_move_that_outlives_its_session_takes_no_key(lock: Any) -> None:
+    async def main() -> None:
+        storage = Remote(**{"1": {"n": 100}})
+        sessions = counters(storage, lock=lock)
+        async with sessions.open(1) as opened:
+            storage.gates["write"] = asyncio.Event()
+            task = asyncio.create_task(opened.move(2))
+            await storage.begun.wait()
+        storage.gates.pop("write").set()
+        await task
+        assert (storage.value("1"), storage.value("2")) == (None, {"n": 100})
+        assert free(sessions)
+        assert (await sessions.get(2)) == {"n": 100}
+
+    run(main())
+
+
+def test_a_session_that_moves_while_it_is_paused_goes_on_under_its_new_key() -> None:
+    async def main() -> None:
+        storage = Remote(**{"1": {"n": 100}})
+        sessions = counters(storage)
+        async with sessions.open(1) as opened:
+            storage.gates["write"] = asyncio.Event()
+            task = asyncio.create_task(opened.move(2))
+            await storage.begun.wait()
+            asyncio.get_running_loop().call_soon(storage.gates.pop("write").set)
+            async with opened.paused():
+                await task
+                assert not sessions._settings.locks.held
+                with pytest.raises(SessionClosedError, match="is paused"):
+                    _ = opened.data
+            assert (opened.key, opened.data) == ("2", {"n": 100})
+        assert free(sessions)
 
     run(main())

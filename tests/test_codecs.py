@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionkit import JSONCodec, PickleCodec, SessionDecodeError, SessionEncodeError
-from sessionkit.codecs import decode_value, encode_value
+from sessionkit import SessionDecodeError, SessionEncodeError
+from sessionkit.codecs import JSONCodec, PickleCodec, decode_value, encode_value
 
 TEXT = st.text(st.characters())  # lone surrogates as well
 PLAIN = st.recursive(
@@ -72,7 +72,7 @@ def test_data_within_itself_is_refused() -> None:
 @pytest.mark.parametrize(
     "raw", [b"", b" ", b"{", b"NaN", b"[Infinity]", b"\xff", b"\xef\xbb\xbf{}", b"1 2", b"{'a':1}"]
 )
-def test_damaged_bytes_are_told_and_left_where_they_are(raw: bytes) -> None:
+def test_damaged_bytes_are_reported_and_left_where_they_are(raw: bytes) -> None:
     with pytest.raises(SessionDecodeError) as caught:
         decode_value(JSONCodec(), "p-1", raw, "in the table 'sessions'")
     assert caught.value.key == "p-1"
@@ -80,8 +80,8 @@ def test_damaged_bytes_are_told_and_left_where_they_are(raw: bytes) -> None:
     assert "It was left where it is, in the table 'sessions': repair it, or" in str(caught.value)
 
 
-def test_null_is_no_value() -> None:
-    with pytest.raises(SessionDecodeError, match="it holds null, which stands for missing") as info:
+def test_null_is_not_a_value() -> None:
+    with pytest.raises(SessionDecodeError, match="it holds null, which means missing") as info:
         decode_value(JSONCodec(), "1", b"null", "here")
     assert info.value.__cause__ is None
 

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
-from sessionkit import SessionConflictError, SessionEncodeError, merge_fields, session
-from tests.core import Live, Remote, counters, free, run
+from sessionkit import (
+    MemorySessionStorage,
+    SessionConflictError,
+    SessionDecodeError,
+    SessionEncodeError,
+    merge_fields,
+    session,
+)
+from tests.core import Live, Pet, Remote, counters, free, run
 
 Data = dict[str, Any]
 
@@ -38,7 +45,7 @@ def test_a_clash_raises_and_what_is_stored_stays(storage: Any, before: Any, thei
     run(main())
 
 
-def test_a_value_that_was_written_back_equal_is_no_loss(storage: Any) -> None:
+def test_a_value_that_was_written_back_equal_loses_nothing(storage: Any) -> None:
     async def main() -> None:
         storage.sync.write("1", {"n": 5})
         sessions = counters(storage)
@@ -152,7 +159,7 @@ def test_merging_ends_after_ten_clashes() -> None:
             async with sessions.open(1) as opened:
                 storage.put("1", {"n": 100})
                 opened.data["n"] = -1
-        assert storage.value("1") == {"n": 110}
+        assert storage.value("1") == {"n": 109}
         assert storage.count("write") == 10
         assert free(sessions)
 
@@ -163,9 +170,7 @@ def test_merging_ends_after_ten_clashes() -> None:
     ("mine", "theirs", "expected"),
     [(None, {"n": 6}, {"n": 6}), ({"n": 7}, None, {"n": 7}), (None, {"n": 6}, None)],
 )
-def test_none_stands_for_missing_in_a_merge(
-    storage: Any, mine: Any, theirs: Any, expected: Any
-) -> None:
+def test_none_means_missing_in_a_merge(storage: Any, mine: Any, theirs: Any, expected: Any) -> None:
     async def main() -> None:
         storage.sync.write("1", {"n": 5})
 
@@ -205,8 +210,15 @@ def test_a_merge_that_fails_or_gives_nonsense_writes_nothing() -> None:
     def nonsense(base: Any, theirs: Any, mine: Any) -> Any:
         return {"x": object()}
 
+    def changing(base: Any, theirs: Any, mine: Any) -> Any:
+        return {"x": (1, 2)}  # a list, when it comes back
+
     async def main() -> None:
-        for merge, error in ((fail, ZeroDivisionError), (nonsense, SessionEncodeError)):
+        for merge, error in (
+            (fail, ZeroDivisionError),
+            (nonsense, SessionEncodeError),
+            (changing, SessionEncodeError),
+        ):
             storage = Remote(**{"1": {"n": 5}})
             sessions = counters(storage, on_conflict=merge)
             with pytest.raises(error):
@@ -235,10 +247,20 @@ def test_a_failing_read_in_a_merge_writes_nothing() -> None:
     run(main())
 
 
-@dataclass
-class Pet:
-    name: str = ""
-    age: int = 0
+def test_what_the_others_wrote_is_kept_if_it_cannot_be_read_for_a_merge() -> None:
+    async def main() -> None:
+        storage = MemorySessionStorage()
+        sessions = session(Pet, storage=storage, on_conflict=merge_fields, prefix="p-")
+        storage.write("p-1", {"name": "Rex"})
+        with pytest.raises(SessionDecodeError) as caught:
+            async with sessions.open(1) as opened:
+                storage.write("p-1", {"name": 5})
+                opened.data.name = "Ada"
+        assert caught.value.key == "p-1"
+        assert storage.read("p-1") == {"name": 5}
+        assert free(sessions)
+
+    run(main())
 
 
 def test_a_merge_keeps_stored_fields_that_only_the_others_know() -> None:
@@ -248,6 +270,35 @@ def test_a_merge_keeps_stored_fields_that_only_the_others_know() -> None:
             storage.put("1", {"name": "Rex", "age": 2, "new": 2})
             opened.data.name = "Max"
         assert storage.value("1") == {"name": "Max", "age": 2, "new": 2}
+
+    run(main())
+
+
+@dataclass
+class Friends:
+    first: Pet = field(default_factory=Pet)
+    second: Pet = field(default_factory=Pet)
+    others: list[Pet] = field(default_factory=list[Pet])
+
+
+def test_what_a_merge_moves_or_makes_leaves_others_what_they_had() -> None:
+    """What a merge puts into one place twice, or into a new one, has the fields of no other."""
+
+    def same_twice(base: Any, theirs: Friends, mine: Friends) -> Friends:
+        return Friends(mine.first, mine.first, [Pet("New")])
+
+    async def main() -> None:
+        stored = {"first": {"name": "Rex", "age": 1, "old": 1}, "second": {"name": "Max"}}
+        storage = Remote(**{"1": stored})
+        async with session(Friends, storage=storage, on_conflict=same_twice).open(1) as opened:
+            storage.put("1", stored | {"second": {"name": "Moritz"}})
+            opened.data.first.age = 2
+        rex = {"name": "Rex", "age": 2, "old": 1}
+        assert storage.value("1") == {
+            "first": rex,
+            "second": rex,
+            "others": [{"name": "New", "age": 0}],
+        }
 
     run(main())
 
@@ -310,17 +361,27 @@ def test_merging(base: Any, theirs: Any, mine: Any, merged: Any) -> None:
             {"a": 1},
             {"a": 2},
             {"a": 3},
-            "session.data['a'] was changed here to 3 and elsewhere to 2",
+            "session.data['a'] was changed both here and elsewhere",
         ),
-        ({"a": 1}, {"a": True}, {"a": 1.0}, "here to 1.0 and elsewhere to True"),
-        ({"a": 1}, {"a": 2}, {"a": 2}, "data['a'] was changed here to 2 and elsewhere to 2"),
-        (None, {"a": 1}, {"a": 1}, "data['a'] was changed here to 1 and elsewhere to 1"),
-        ({"a": {"b": 1}}, {"a": {"b": 2}}, {"a": {}}, "['a']['b'] was changed here to nothing"),
-        ({"a": [1]}, {"a": [1, 2]}, {"a": [1, 3]}, "['a'] was changed here to [1, 3]"),
-        ({"a": 1}, {"a": 2}, None, "session.data was changed here to None"),
-        (Pet(age=1), Pet(age=2), Pet(age=3), "session.data.age was changed here to 3"),
-        (None, Pet(age=2), Pet(age=3), "session.data.name was changed here to ''"),
-        (None, Pet(age=2), {"age": 2}, "session.data was changed here to {'age': 2}"),
+        ({"a": 1}, {"a": True}, {"a": 1.0}, "data['a'] was changed both here and elsewhere"),
+        ({"a": 1}, {"a": 2}, {"a": 2}, "data['a'] was changed both here and elsewhere"),
+        (None, {"a": 1}, {"a": 1}, "data['a'] was changed both here and elsewhere"),
+        (
+            {"a": {"b": 1}},
+            {"a": {"b": 2}},
+            {"a": {}},
+            "['a']['b'] was changed both here and elsewhere",
+        ),
+        ({"a": [1]}, {"a": [1, 2]}, {"a": [1, 3]}, "['a'] was changed both here and elsewhere"),
+        ({"a": 1}, {"a": 2}, None, "session.data was changed both here and elsewhere"),
+        (
+            Pet(age=1),
+            Pet(age=2),
+            Pet(age=3),
+            "session.data.age was changed both here and elsewhere",
+        ),
+        (None, Pet(age=2), Pet(age=3), "session.data.name was changed both here and elsewhere"),
+        (None, Pet(age=2), {"age": 2}, "session.data was changed both here and elsewhere"),
     ],
 )
 def test_a_field_that_both_changed_raises(base: Any, theirs: Any, mine: Any, text: str) -> None:
@@ -333,7 +394,7 @@ def test_a_field_that_both_changed_raises(base: Any, theirs: Any, mine: Any, tex
 def test_a_conflict_in_a_merge_names_the_key() -> None:
     async def main() -> None:
         storage = Remote(**{"p-1": {"n": 5}})
-        with pytest.raises(SessionConflictError, match="changed here to 7") as caught:
+        with pytest.raises(SessionConflictError, match="changed both here") as caught:
             async with counters(storage, prefix="p-", on_conflict=merge_fields).open(1) as opened:
                 storage.put("p-1", {"n": 6})
                 opened.data["n"] = 7

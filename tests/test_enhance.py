@@ -6,30 +6,35 @@ import json
 import math
 import pickle
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionkit._drive import resolve
-from sessionkit._types import ANY, MaybeAwaitable
+from sessionkit._data.snapshots import freeze
+from sessionkit._storage.listing import LeftOut, each
+from sessionkit._storage.sync_or_async import resolve
 from sessionkit.enhance import EnhancedRevision, EnhancedStorage, enhance_storage
 from sessionkit.errors import (
     NewerVersionError,
     SessionConflictError,
+    SessionDecodeError,
     SessionEncodeError,
+    SessionListingError,
     SessionMigrationError,
 )
+from sessionkit.protocols import ANY, MaybeAwaitable
 from sessionkit.storages.memory import MemorySessionStorage
 from tests.enhanced import (
     Clock,
     Expiring,
     Full,
+    FullAsync,
     Listed,
     ListedAsync,
     Plain,
@@ -41,10 +46,16 @@ from tests.enhanced import (
     tracked,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 OPTIONAL = {
     *("has", "iter_keys", "iter_items", "read_many", "write_many", "read_with_revision"),
-    *("write_if", "touch", "renew", "purge_expired", "sync", "close"),
+    *("write_if", "touch", "renew", "purge_expired", "backup", "sync", "close"),
 }
+
+
+SNAPSHOTS = {"read_snapshot", "write_snapshot"}
 
 
 def run(ask: Callable[[], MaybeAwaitable[Any]]) -> Any:
@@ -106,7 +117,7 @@ def test_falsy_and_scalar_data_come_back(data: Any) -> None:
     assert storage.read("a") == data
 
 
-def test_none_is_refused_since_it_stands_for_missing() -> None:
+def test_none_is_refused_since_it_means_missing() -> None:
     inner = Full(a=1)
     storage = enhance_storage(inner)
 
@@ -142,7 +153,7 @@ def test_stored_null_data_is_missing_but_never_purged() -> None:
         0,
     ],
 )
-def test_what_is_no_envelope_is_data_as_it_is(bare: Any) -> None:
+def test_what_is_not_an_envelope_is_data_as_it_is(bare: Any) -> None:
     inner = Plain(a=bare)
     storage = enhance_storage(inner, ttl=5)
 
@@ -192,8 +203,8 @@ def test_neither_given_nor_stored_values_are_changed() -> None:
 # Set-up.
 
 
-@pytest.mark.parametrize("ttl", [0, -1, 0.0, math.nan, math.inf, timedelta(0), 1e300])
-def test_a_ttl_that_is_no_span_of_time_is_refused(ttl: Any) -> None:
+@pytest.mark.parametrize("ttl", [0, -1, 0.0, math.nan, math.inf, timedelta(0), 1e300, 1e13])
+def test_a_ttl_that_is_not_a_span_of_time_is_refused(ttl: Any) -> None:
     with pytest.raises(ValueError, match="ttl"):
         enhance_storage(Plain(), ttl=ttl)
 
@@ -220,11 +231,6 @@ def test_sliding_needs_a_ttl() -> None:
         enhance_storage(Plain(), sliding=True)
 
 
-def test_empty_migrations_are_refused() -> None:
-    with pytest.raises(ValueError, match="leave the option out"):
-        enhance_storage(Plain(), migrations={})
-
-
 def test_migrations_must_be_a_mapping() -> None:
     wrong: Any = [add("1")]
 
@@ -242,7 +248,7 @@ def test_versions_of_a_wrong_type_are_refused(version: Any) -> None:
     "version",
     ["one", "", math.nan, math.inf, "NaN", Decimal("Infinity"), 10**400, "1.00000000000000000001"],
 )
-def test_versions_that_are_no_storable_number_are_refused(version: Any) -> None:
+def test_versions_that_are_not_storable_number_are_refused(version: Any) -> None:
     with pytest.raises(ValueError, match="number"):
         enhance_storage(Plain(), migrations={version: add("1")})
 
@@ -287,7 +293,7 @@ def test_a_storage_without_one_of_the_methods_is_refused_by_naming_it(name: str)
         (1, "it has no method read, write, delete"),
     ],
 )
-def test_what_is_no_storage_is_refused_with_advice(wrong: Any, advice: str) -> None:
+def test_what_is_not_a_storage_is_refused_with_advice(wrong: Any, advice: str) -> None:
     with pytest.raises(TypeError, match=advice):
         enhance_storage(wrong)
 
@@ -333,7 +339,12 @@ def test_each_capability_is_there_exactly_if_the_storage_inside_has_it() -> None
         *("read_many", "write_many", "purge_expired", "close"),
     }
     assert offered(enhance_storage(Expiring(Clock()))) == {*revised, "write_many", "purge_expired"}
-    assert offered(enhance_storage(MemorySessionStorage())) == OPTIONAL - {"renew"}
+    assert offered(enhance_storage(MemorySessionStorage())) == OPTIONAL - {"renew", "backup"}
+    assert enhance_storage(MemorySessionStorage()).capabilities >= SNAPSHOTS
+    assert not SNAPSHOTS & enhance_storage(Full()).capabilities
+    assert not SNAPSHOTS & enhance_storage(LiesAboutReads()).capabilities
+    later = enhance_storage(MemorySessionStorage(), migrations={1: add_later})
+    assert not SNAPSHOTS & later.capabilities
 
 
 def test_a_missing_capability_is_a_missing_attribute_that_says_what_there_is() -> None:
@@ -436,22 +447,227 @@ async def plus_arguments(name: str, data: Any) -> Any:
     return add(name)(data)
 
 
-@pytest.mark.parametrize("migrate", [AsyncMigration(), partial(plus_arguments, "1")])
-def test_items_are_async_if_a_migration_is_declared_async_but_keys_are_not(migrate: Any) -> None:
-    storage = enhance_storage(Listed(a={}), migrations={1: migrate})
-
-    assert listed(storage.iter_keys()) == ["a"]
-    assert asyncio.run(collect(storage.iter_items())) == [("a", {"path": ["1"]})]
+ASYNC_MIGRATIONS = [AsyncMigration(), partial(plus_arguments, "1")]
 
 
-def test_a_plain_function_that_has_to_wait_is_told_to_be_declared_async() -> None:
+class Hidden:
+    """Gives awaitables from plain functions: it cannot be seen that it is async."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.inner, name)
+
+        def plain(*arguments: Any, **options: Any) -> Any:
+            return method(*arguments, **options)
+
+        return plain
+
+
+async def all_of(storage: EnhancedStorage) -> list[Any]:
+    """Ask for all that an async storage has; each answer must be awaited."""
+    _, revision = await awaited(storage.read_with_revision("a"))
+    written = await awaited(storage.write_if("a", {"n": 1}, revision))
+    answers = [
+        storage.read("a"),
+        storage.read_tracked("a"),
+        storage.has("a"),
+        storage.read_many(["a"]),
+        storage.write("b", {}),
+        storage.write_many({"b": {}}),
+        storage.write_if("b", {}, ANY),
+        storage.renew("a", written),
+        storage.touch("b"),
+        storage.delete("b"),
+        storage.purge_expired(),
+    ]
+    found = [await awaited(answer) for answer in answers]
+    return [*found, await collect(storage.iter_keys()), await collect(storage.iter_items())]
+
+
+async def awaited(answer: Any) -> Any:
+    assert asyncio.iscoroutine(answer)
+    return await answer
+
+
+def hidden(**stored: Any) -> Any:
+    return Hidden(FullAsync(**stored))
+
+
+@pytest.mark.parametrize("migrate", ASYNC_MIGRATIONS)
+@pytest.mark.parametrize("over", [Full, FullAsync, hidden])
+def test_all_is_async_if_the_storage_inside_is_or_a_migration(over: Any, migrate: Any) -> None:
+    storage = enhance_storage(over(a={}), ttl=1, sliding=True, migrations={1: migrate})
+
+    found = asyncio.run(all_of(storage))
+
+    assert found[0] == {"n": 1}
+    assert found[-2:] == [["a"], [("a", {"n": 1})]]
+
+
+@pytest.mark.parametrize("over", [FullAsync, hidden])
+def test_what_hides_that_it_is_async_is_followed(over: Any) -> None:
+    storage = enhance_storage(over(a={}), migrations={1: add("1")})
+
+    assert asyncio.run(awaited(storage.read("a"))) == {"path": ["1"]}
+    assert asyncio.run(awaited(storage.write("a", 2))) is None
+    assert asyncio.run(awaited(storage.read("a"))) == 2
+    assert asyncio.run(awaited(storage.write_if("b", 1, None))).inner == 2
+    assert asyncio.run(collect(storage.iter_items())) == [("a", 2), ("b", 1)]
+    _, revision = asyncio.run(awaited(storage.read_with_revision("a")))
+    assert asyncio.run(awaited(storage.write_if("a", 3, revision))).inner == 3
+    with pytest.raises(SessionConflictError):
+        asyncio.run(awaited(storage.write_if("a", 4, revision)))
+    assert asyncio.run(awaited(storage.read("a"))) == 3
+
+
+@pytest.mark.parametrize("over", [Full, FullAsync, hidden])
+def test_what_expired_and_was_purged_while_it_was_used_is_written_again(over: Any) -> None:
+    clock = Clock()
+    storage = enhance_storage(over(a={"__d": 1, "e": 1_000_000_001}), ttl=1, clock=clock)
+    _, revision = run(lambda: storage.read_with_revision("a"))
+    clock.now += 1
+    run(storage.purge_expired)
+
+    written = run(lambda: storage.write_if("a", 2, revision))
+
+    assert run(lambda: storage.read("a")) == 2
+    with pytest.raises(SessionConflictError):
+        run(lambda: storage.write_if("a", 3, revision))
+    assert written.inner == run(lambda: storage.read_with_revision("a"))[1].inner
+
+
+def test_a_storage_answers_the_same_where_a_loop_runs_and_where_none_does() -> None:
+    async def in_a_loop() -> Any:
+        return enhance_storage(Plain(a={}), ttl=1, migrations={1: add("1")}).read("a")
+
+    assert asyncio.run(in_a_loop()) == {"path": ["1"]}
+    later = enhance_storage(PlainAsync(a={"n": 1})).read("a")
+    assert asyncio.run(awaited(later)) == {"n": 1}
+
+
+def test_threads_get_no_view_of_what_has_to_be_awaited() -> None:
+    assert hasattr(enhance_storage(MemorySessionStorage(), migrations={1: add("1")}), "sync")
+    storage = enhance_storage(MemorySessionStorage(), migrations={1: AsyncMigration()})
+    assert not hasattr(storage, "sync")
+
+
+def test_the_error_for_a_plain_function_that_has_to_wait_asks_for_async_def() -> None:
     def later(data: Any) -> Any:
         return AsyncMigration()(data)
 
-    storage = enhance_storage(Listed(a={}), migrations={1: later})
+    inner = Full(a={})
+    storage = enhance_storage(inner, migrations={1: later})
 
-    with pytest.raises(TypeError, match="async def"):
+    for ask in (lambda: storage.read("a"), lambda: storage.read_many(["a"])):
+        with pytest.raises(SessionMigrationError, match="returned an awaitable: declare it with"):
+            ask()
+    with pytest.raises(SessionListingError, match="declare it with 'async def'"):
         listed(storage.iter_items())
+    assert inner.stored == {"a": {}}
+
+
+def test_an_error_and_a_cancellation_reach_what_is_under_way() -> None:
+    class Slow(FullAsync):
+        async def read_with_revision(self, key: str) -> Any:
+            await asyncio.sleep(60)
+
+    class Broken(FullAsync):
+        async def write_if(self, key: str, *arguments: Any, **options: Any) -> Any:
+            await asyncio.sleep(0)
+            raise OSError(key)
+
+    async def scenario() -> None:
+        reading = asyncio.ensure_future(awaited(enhance_storage(Slow(), ttl=1).touch("a")))
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        with pytest.raises(OSError, match="a"):
+            await awaited(enhance_storage(Broken(), ttl=1).write_if("a", 1, ANY))
+
+    asyncio.run(scenario())
+
+
+class Damaged(Full):
+    """Cannot read what is stored under the keys that begin with "bad"."""
+
+    def read_with_revision(self, key: str) -> tuple[Any, int | None]:
+        if key.startswith("bad"):
+            raise SessionDecodeError("damaged", key=key)
+        return super().read_with_revision(key)
+
+    def iter_items(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        left_out = LeftOut()
+        for key, value in super().iter_items(prefix):
+            if key.startswith("bad"):
+                left_out.add(SessionDecodeError("damaged", key=key), key)
+            else:
+                yield key, value
+        left_out.report()
+
+
+class DamagedAsync(Damaged):
+    async def iter_items(self, prefix: str = "") -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for item in super().iter_items(prefix):
+            yield item
+
+
+@pytest.mark.parametrize("kind", [Damaged, DamagedAsync])
+def test_listings_and_purges_go_past_what_cannot_be_read(kind: type[Damaged]) -> None:
+    def refuse_b(data: Any) -> Any:
+        if data == "b":
+            raise ValueError
+        return data
+
+    entries = {
+        "gone": {"__d": 1, "e": 1},
+        "bad": "",
+        "b": "b",
+        "c": "c",
+        "last": {"__d": 1, "e": 1},
+    }
+    storage = enhance_storage(kind(**entries), migrations={1: refuse_b}, clock=Clock())
+    seen: list[Any] = []
+
+    async def go_through(listing: Any) -> None:
+        async for item in each(listing):
+            seen.append(item)
+
+    with pytest.raises(SessionListingError) as caught:
+        asyncio.run(go_through(storage.iter_items()))
+    assert seen == [("c", "c")]
+    assert sorted(caught.value.keys) == ["b", "bad"]
+
+    seen.clear()
+    asyncio.run(go_through(storage.iter_keys()))
+    assert sorted(seen) == ["b", "bad", "c"]
+
+    assert run(storage.purge_expired) == 2
+    assert sorted(storage.wrapped.stored) == ["b", "bad", "c"]  # type: ignore[attr-defined]
+
+
+def test_a_purge_leaves_alone_what_was_damaged_after_it_was_listed() -> None:
+    class DamagedLater(Full):
+        def read_with_revision(self, key: str) -> tuple[Any, int | None]:
+            raise SessionDecodeError("damaged", key=key)
+
+    storage = enhance_storage(DamagedLater(a={"__d": 1, "e": 0}), clock=Clock())
+
+    assert storage.purge_expired() == 0
+
+
+def test_a_backup_is_made_by_the_storage_inside(tmp_path: Path) -> None:
+    class WithBackup(Full):
+        def backup(self, path: Path) -> None:
+            path.write_text("copied")
+
+    enhance_storage(WithBackup()).backup(tmp_path / "copy")
+
+    assert (tmp_path / "copy").read_text() == "copied"
+    with pytest.raises(AttributeError, match="own tool"):
+        enhance_storage(Full()).backup(tmp_path / "second")
 
 
 def test_batches_expire_and_migrate() -> None:
@@ -490,23 +706,14 @@ def test_a_stored_version_equals_its_migration_however_it_was_given() -> None:
     assert enhance_storage(inner, migrations={Decimal("10.10"): add("x")}).read("a") == {}
 
 
-def test_async_migrations_and_functions_that_return_awaitables_are_awaited() -> None:
+def test_async_migrations_are_awaited_between_others() -> None:
     async def first(data: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(0)
         return add("1")(data)
 
-    def later(data: dict[str, Any]) -> Any:
-        return first(data)
-
-    storage = enhance_storage(Plain(a={}), migrations={1: first, 2: add("2"), 3: later})
+    storage = enhance_storage(Plain(a={}), migrations={1: first, 2: add("2"), 3: first})
 
     assert run(lambda: storage.read("a")) == {"path": ["1", "2", "1"]}
-
-
-def test_a_migration_that_never_waits_keeps_a_sync_storage_sync() -> None:
-    storage = enhance_storage(Plain(a={}), migrations={1: partial(plus_arguments, "1")})
-
-    assert storage.read("a") == {"path": ["1"]}
 
 
 def test_a_failing_migration_raises_and_leaves_the_stored_value() -> None:
@@ -527,7 +734,7 @@ def test_a_failing_migration_raises_and_leaves_the_stored_value() -> None:
     assert "write" not in inner.calls
 
 
-def test_a_migration_that_returns_none_is_told_that_return_was_forgotten() -> None:
+def test_the_error_for_a_migration_that_returns_none_asks_for_return() -> None:
     storage = enhance_storage(Plain(a={}), migrations={3: lambda _: None})
 
     with pytest.raises(SessionMigrationError, match=r"returned None: forgot return\?") as error:
@@ -552,8 +759,9 @@ def test_newer_data_is_never_given_to_older_code(version: float) -> None:
         assert (error.value.key, error.value.version, error.value.latest) == ("a", version, 1)
         assert pickle.loads(pickle.dumps(error.value)).latest == 1
 
-    with pytest.raises(NewerVersionError):
+    with pytest.raises(SessionListingError) as at_the_end:
         listed(storage.iter_items())
+    assert isinstance(at_the_end.value.__cause__, NewerVersionError)
     assert storage.has("a")
     assert listed(storage.iter_keys()) == ["a"]
     assert inner.stored["a"]["v"] == version
@@ -565,14 +773,14 @@ def test_newer_data_that_has_expired_is_missing() -> None:
     assert enhance_storage(inner, migrations={1: add("1")}).read("a") is None
 
 
-def test_cancelling_a_migration_is_no_failed_migration() -> None:
+def test_a_cancelled_migration_has_not_failed() -> None:
     async def cancelled(_: Any) -> Any:
         raise asyncio.CancelledError
 
     storage = enhance_storage(Plain(a={}), migrations={1: cancelled})
 
     with pytest.raises(asyncio.CancelledError):
-        storage.read("a")
+        run(lambda: storage.read("a"))
 
 
 def test_the_revision_tells_that_data_was_migrated_until_it_is_written() -> None:
@@ -591,10 +799,10 @@ def test_the_revision_tells_that_data_was_migrated_until_it_is_written() -> None
     assert {written} == {again[1]}
 
 
-def test_a_revision_stands_for_what_is_stored_however_it_is_read() -> None:
+def test_a_revision_belongs_to_what_is_stored_however_it_is_read() -> None:
     clock = Clock()
     inner = Revised(a={"__d": {}, "v": 1, "e": 1_000_000_001})
-    plain = enhance_storage(inner, clock=clock)
+    plain = enhance_storage(inner, migrations={1: add("1")}, clock=clock)
     migrating = enhance_storage(inner, migrations={2: add("2")}, clock=clock)
 
     revisions = {tracked(plain, "a")[1], tracked(migrating, "a")[1]}
@@ -611,7 +819,7 @@ def test_a_tracked_read_tells_it_for_storages_without_revisions() -> None:
     data, info = tracked(storage, "a")
 
     assert data == {"n": 1, "path": ["1"]}
-    assert (info.inner, info.migrated, info.version) == (None, True, None)
+    assert (info.inner, info.migrated) == (None, True)
     assert storage.read_tracked("gone") == (None, None)
     assert storage.read_tracked("never") == (None, None)
 
@@ -623,41 +831,73 @@ def test_a_tracked_read_gives_no_revision_for_what_has_expired() -> None:
     assert storage.read_tracked("here") == (1, EnhancedRevision(0))
 
 
-# Versions without migrations.
+# Versions without migrations, and what belongs to other releases.
 
 
-def test_a_change_without_migrations_keeps_the_version_of_what_was_read() -> None:
-    inner = Revised(a={"__d": {"n": 1}, "v": 2})
-    storage = enhance_storage(inner)
+@pytest.mark.parametrize("options", [{}, {"ttl": 60}, {"migrations": {}}], ids=str)
+def test_without_migrations_a_version_is_refused_and_none_is_written(options: Any) -> None:
+    inner = Full(a={"__d": {"n": 1}, "v": 2}, gone={"__d": {}, "v": 3, "e": 0})
+    storage = enhance_storage(inner, **options)
 
-    _, revision = tracked(storage, "a")
-    written = at_once(storage.write_if("a", {"n": 2}, revision))
-    storage.write_if("a", {"n": 3}, written)
+    for ask in (storage.read, storage.read_tracked, storage.read_with_revision):
+        with pytest.raises(
+            NewerVersionError, match=r"has no migrations: .*migrations=\{2: \.\.\."
+        ) as e:
+            ask("a")
+        assert (e.value.key, e.value.version, e.value.latest) == ("a", 2, None)
+    with pytest.raises(SessionListingError, match="version 2"):
+        listed(storage.iter_items())
+    assert storage.read("gone") is None
+    storage.write("a", {"n": 3})
+    assert inner.stored["a"].keys() - {"e"} == {"__d"}
 
-    assert inner.stored["a"] == {"__d": {"n": 3}, "v": 2}
+
+OTHERS: dict[str, Any] = {"__u": [1, 2], "__x": {"y": None}}
 
 
 @pytest.mark.parametrize("kind", [Plain, Full])
-def test_so_does_a_blind_write_once_a_version_was_met(kind: type[Plain]) -> None:
-    inner = kind(a={"__d": {"n": 1}, "v": 2}, b={"__d": {}, "v": 3, "e": 0}, c={"n": 0})
-    storage = enhance_storage(inner)
+def test_fields_of_other_releases_are_written_back(kind: type[Plain]) -> None:
+    inner = kind(
+        a={"__d": {}, **OTHERS}, b={"__d": 1, "v": 1, **OTHERS}, gone={"__d": 1, "e": 0, **OTHERS}
+    )
+    storage = enhance_storage(inner, ttl=60, migrations={1: add("1")})
 
-    assert storage.read("a") == {"n": 1}
-    for key in "abc":
-        storage.write(key, {"n": 2})
+    for key in ("a", "b", "gone", "new"):
+        data, revision = at_once(storage.read_tracked(key))
+        if revision is None or kind is Plain:
+            storage.write(key, data or 7)
+        else:
+            written = storage.write_if(key, data, revision)
+            storage.write_if(key, data, at_once(written))
+        storage.touch(key)
 
-    assert [inner.stored[key].get("v") for key in "abc"] == [2, None, None]
+    kept = {
+        key: {n: v for n, v in inner.stored[key].items() if n in OTHERS} for key in inner.stored
+    }
+    assert kept == {"a": OTHERS, "b": OTHERS, "gone": {}, "new": {}}
+    assert list(inner.stored["a"]) == ["v", "__d", "e", "__u", "__x"]
 
 
-def test_so_do_unconditional_and_batch_writes() -> None:
-    inner = Full(a={"__d": {"n": 1}, "v": 2}, b={"__d": {}, "v": 3})
+def test_so_they_are_by_batches_and_writes_on_no_condition_once_some_were_met() -> None:
+    inner = Full(a={"__d": 1, **OTHERS}, b={"__d": 2, **OTHERS})
     storage = enhance_storage(inner)
 
     storage.read("a")
     storage.write_if("a", 1, ANY)
     storage.write_many({"b": 2})
 
-    assert inner.stored == {"a": {"__d": 1, "v": 2}, "b": {"__d": 2, "v": 3}}
+    assert inner.stored == {"a": {"__d": 1, **OTHERS}, "b": {"__d": 2, **OTHERS}}
+
+
+def test_they_are_kept_where_there_is_no_data() -> None:
+    inner = Full(a={"__d": None, **OTHERS})
+    storage = enhance_storage(inner)
+
+    data, revision = at_once(storage.read_with_revision("a"))
+    assert data is None
+    storage.write_if("a", 1, revision)
+
+    assert inner.stored["a"] == {"__d": 1, **OTHERS}
 
 
 def test_without_any_version_a_write_costs_no_read() -> None:
@@ -814,7 +1054,7 @@ def test_delete_and_conditional_delete_pass_through() -> None:
 
 
 @pytest.mark.parametrize("kind", [Plain, Revised])
-def test_touching_begins_the_timeout_anew_without_changing_data_or_version(
+def test_touching_restarts_the_timeout_without_changing_data_or_version(
     kind: type[Plain],
 ) -> None:
     clock = Clock()
@@ -976,7 +1216,7 @@ def test_a_purge_leaves_alone_what_was_renewed_after_it_was_listed() -> None:
     assert inner.stored["a"] == {"__d": "fresh"}
 
 
-def test_a_storage_that_keeps_expiries_is_told_each() -> None:
+def test_a_storage_that_keeps_expiries_is_given_each() -> None:
     clock = Clock()
     inner = Expiring(clock)
     storage = enhance_storage(inner, ttl=10, clock=clock)
@@ -994,7 +1234,7 @@ def test_a_storage_that_keeps_expiries_is_told_each() -> None:
 
 
 @pytest.mark.parametrize("offset", [-1e6, 1e6])
-def test_a_storage_with_another_clock_is_told_none_and_purged_all_the_same(offset: float) -> None:
+def test_a_storage_with_another_clock_is_given_none_and_purged_all_the_same(offset: float) -> None:
     clock = Clock()
     inner = MemorySessionStorage(clock=Clock(clock.now + offset))
     storage = enhance_storage(inner, ttl=10, clock=clock)
@@ -1020,7 +1260,7 @@ def test_without_any_clock_given_both_go_by_the_time_of_the_day() -> None:
     assert inner.expires["a"] == inner.stored["a"]["e"] / 1000
 
 
-def test_a_storage_that_keeps_expiries_is_told_none_without_ttl() -> None:
+def test_a_storage_that_keeps_expiries_is_given_none_without_ttl() -> None:
     clock = Clock()
     inner = Expiring(clock)
 
@@ -1029,7 +1269,7 @@ def test_a_storage_that_keeps_expiries_is_told_none_without_ttl() -> None:
     assert inner.expires == {"a": None}
 
 
-def test_purging_finds_also_what_the_storage_was_never_told() -> None:
+def test_purging_finds_also_what_the_storage_was_never_given() -> None:
     clock = Clock()
     inner = MemorySessionStorage(clock=clock)
     storage = enhance_storage(inner, ttl=10, clock=clock)
@@ -1088,3 +1328,82 @@ def test_an_error_of_the_storage_is_raised_never_taken_for_missing() -> None:
     for read in (storage.read, storage.read_with_revision, storage.has, storage.touch):
         with pytest.raises(OSError, match="disk"):
             read("a")
+
+
+# Snapshots
+
+
+class LiesAboutReads(MemorySessionStorage):
+    def read(self, key: str, /) -> Any:
+        return super().read(key)
+
+
+async def add_later(data: Any) -> Any:
+    return data
+
+
+def noted(data: Any) -> Any:
+    return {**data, "noted": True}
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"ttl": 60},
+    {"migrations": {1: add("1"), 2: add("2")}},
+    {"ttl": 60, "migrations": {10.5: add("1")}},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["nothing", "ttl", "migrations", "both"])
+@pytest.mark.parametrize("value", [0, {"n": 1, "__d": []}, {"at": {1}}, {"day": date(2026, 1, 1)}])
+def test_a_snapshot_is_that_of_the_data(options: dict[str, Any], value: Any) -> None:
+    clock = Clock()
+    memory = MemorySessionStorage(clock=clock)
+    storage: Any = enhance_storage(memory, clock=clock, **options)
+
+    revision = storage.write_if("by value", value, None)
+    found = storage.read_snapshot("by value")
+    assert found == (freeze(value), value, revision)
+    assert type(found[0]) is type(freeze(value))
+    again = storage.write_snapshot("by value", found[0], value, found[2])
+    assert again.expires == found[2].expires
+    assert storage.read_with_revision("by value") == (value, again)
+    assert memory.read_entries(["by value"])["by value"].expires == (
+        clock.now + 60 if "ttl" in options else None
+    )
+    fresh = storage.write_snapshot("new", freeze(value), value, None)
+    assert storage.read_snapshot("new") == (freeze(value), value, fresh)
+    assert memory.read("new") == memory.read("by value")
+    assert storage.write_snapshot("new", None, None, fresh) is None
+    assert storage.read_snapshot("new") == (None, None, None)
+
+
+def test_snapshots_of_what_others_wrote() -> None:
+    memory = MemorySessionStorage()
+    storage: Any = enhance_storage(memory, ttl=60, migrations={2: noted})
+    for stored, data in (
+        ({"__d": {"n": 1}, "v": 2}, {"n": 1}),
+        ({"v": 2, "__d": {"n": 1}, "__other": 5}, {"n": 1}),
+        ({"n": 1}, {"n": 1, "noted": True}),
+        ({"v": 2, "__d": {"n": 1}, "e": 1}, None),
+    ):
+        memory.write("1", stored)
+        snapshot, value, revision = storage.read_snapshot("1")
+        assert (snapshot, value) == (None if data is None else freeze(data), data)
+        storage.write_snapshot("1", freeze({"n": 2}), {"n": 2}, revision)
+        assert memory.read("1").get("__other") == stored.get("__other")
+        assert storage.read("1") == {"n": 2}
+
+
+def test_a_snapshot_is_written_only_on_what_was_read_unless_that_has_expired() -> None:
+    clock = Clock()
+    memory = MemorySessionStorage(clock=clock)
+    storage: Any = enhance_storage(memory, ttl=60, clock=clock)
+    revision = storage.write_if("1", {"n": 1}, None)
+    storage.write("1", {"n": 2})
+    with pytest.raises(SessionConflictError):
+        storage.write_snapshot("1", freeze({"n": 3}), {"n": 3}, revision)
+    assert storage.read("1") == {"n": 2}
+    clock.now += 61
+    storage.write_snapshot("1", freeze({"n": 3}), {"n": 3}, revision)
+    assert storage.read("1") == {"n": 3}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from sessionkit._drive import resolve
+from sessionkit._storage.sync_or_async import resolve
 from sessionkit.enhance import enhance_storage
 from sessionkit.errors import NewerVersionError, SessionConflictError, SessionMigrationError
 from sessionkit.storages.memory import MemorySessionStorage
@@ -54,7 +54,7 @@ def test_12_10_1_lies_between_10_and_11() -> None:
     assert [storage.read(key) for key in "ab"] == ["10.1 11", "11"]
 
 
-def test_12_a_version_that_is_no_number_is_refused_at_set_up() -> None:
+def test_12_a_version_that_is_not_a_number_is_refused_at_set_up() -> None:
     with pytest.raises(ValueError, match="'one'"):
         enhance_storage(Plain(), migrations={"one": append("1")})
 

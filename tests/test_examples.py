@@ -47,7 +47,10 @@ SECTIONS: dict[str, str | tuple[str, ...]] = {
     "Types for Storage Enhancements": ("typed_timeout",),
     "Plugin Summary": "prose",
 }
-BEYOND = {"How does `/stop` get through to a slow handler?": ("llm_bot",)}
+BEYOND = {
+    "How does `/stop` get through to a slow handler?": ("llm_bot",),
+    "How does a bot run as several processes?": ("worker_bot",),
+}
 
 # Lines of what each prints, in this order, among others.
 PRINTED = {
@@ -128,6 +131,10 @@ PRINTED = {
         "bot: Chat count is 1",
         "stored: {'__d': {'count': 2}, 'e': ",
     ],
+    "worker_bot": [
+        "4 workers handled 400 updates of 25 chats; ",
+        "messages counted: 400; each chat as delivered: True",
+    ],
     "llm_bot": ["bot: I stop.", "... (stopped)", "SessionData(generating=False, history=["],
 }
 
@@ -136,7 +143,7 @@ Load = Callable[[str], Any]
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Return what imports an example anew, in a folder of its own."""
+    """Return what imports an example, each time in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(EXAMPLES), *sys.path])
 
@@ -183,7 +190,7 @@ def test_the_page_of_examples_says_the_same() -> None:
     assert told == {k: v for k, v in SECTIONS.items() if v != "prose"} | BEYOND
 
 
-@pytest.mark.parametrize("name", sorted(PRINTED.keys() - {"llm_bot"}))
+@pytest.mark.parametrize("name", sorted(PRINTED.keys() - {"llm_bot", "worker_bot"}))
 def test_the_docstring_says_which_section_an_example_answers(name: str) -> None:
     said = " ".join(EXAMPLES.joinpath(f"{name}.py").read_text("utf-8").split('"""')[1].split())
 
@@ -331,7 +338,7 @@ def test_the_message_count_goes_on_after_a_restart(load: Load) -> None:
     assert asyncio.run(main()) == ["Message count: 3", "Message count: 4"]
 
 
-def test_the_message_count_of_a_failed_update_is_not_kept(
+def test_a_message_is_counted_although_its_answer_fails(
     load: Load, caplog: pytest.LogCaptureFixture
 ) -> None:
     example = load("message_count")
@@ -346,7 +353,7 @@ def test_the_message_count_of_a_failed_update_is_not_kept(
             example.bot.context = Broken
             await say(example.bot, "lost")
             example.bot.context = example.MyContext
-            assert await say(example.bot, "again") == ["Message count: 2"]
+            assert await say(example.bot, "again") == ["Message count: 3"]
 
     asyncio.run(main())
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == [

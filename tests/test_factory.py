@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import enum
 import gc
+import sys
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 import pytest
 
 from sessionkit import (
+    FileSessionStorage,
     MemorySessionStorage,
     SessionClosedError,
     SessionDecodeError,
@@ -23,9 +26,6 @@ from sessionkit import (
     session,
 )
 from tests.core import Ctx, Live, by_chat, counters, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 make: Any = session  # options of wrong types are the point here
 
@@ -61,15 +61,26 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"storage": object()}, TypeError, "it has no method read, write, delete"),
     ({"storage": MemorySessionStorage}, TypeError, "is a class: MemorySessionStorage()"),
     ({"storage": Halves()}, TypeError, "has write_if(), and no read_with_revision()"),
-    ({"storage": "bot.db"}, ValueError, "is no storage URL: write 'sqlite:///bot.db'"),
+    ({"storage": "bot.db"}, ValueError, "is not a storage URL: write 'sqlite:///bot.db'"),
+    ({"storage": None}, TypeError, "storage is None: an environment variable that is not set?"),
+    (
+        {"storage": Path("no/bot.dat")},
+        ValueError,
+        "write 'sqlite:///no/bot.dat' or 'file:no/bot.dat'",
+    ),
+    (
+        {"storage": Path("/no/50%?")},
+        ValueError,
+        "write 'sqlite:////no/50%25%3F' or 'file:/no/50%25%3F'",
+    ),
     ({"get_session_key": "chat"}, TypeError, "get_session_key must be a function"),
     ({"prefix": 5}, TypeError, "prefix must be a str, not 5"),
     ({"attribute": "my session"}, TypeError, "attribute must be a name"),
     ({"attribute": 5}, TypeError, "attribute must be a name"),
-    ({"lock": None}, TypeError, "lock must be True, False, or an object with acquire(key)"),
+    ({"lock": None}, TypeError, "lock must be True, False, 'file', or an object with acquire(key)"),
     ({"lock": asyncio.Lock()}, TypeError, "acquire(key) and release(key, held)"),
-    ({"lock": Locks}, TypeError, "lock must be True, False, or an object"),
-    ({"lock_timeout": 0}, ValueError, "lock_timeout must be positive and finite, not 0"),
+    ({"lock": Locks}, TypeError, "lock must be True, False, 'file', or an object"),
+    ({"lock_timeout": 0}, ValueError, "lock_timeout must be positive and finite, at most"),
     ({"lock_timeout": -1.5}, ValueError, "for no timeout give None"),
     ({"lock_timeout": float("nan")}, ValueError, "lock_timeout must be positive"),
     ({"lock_timeout": float("inf")}, ValueError, "lock_timeout must be positive"),
@@ -145,7 +156,7 @@ def test_a_storage_that_counts_as_false_is_a_storage() -> None:
     assert session(storage=storage).storage is storage
 
 
-def test_marks_that_are_no_marks_are_not_believed() -> None:
+def test_marks_that_are_not_marks_are_not_believed() -> None:
     class Odd(Live):
         def isolated(self) -> None: ...
         def any_value(self) -> None: ...
@@ -234,6 +245,83 @@ def test_a_prefix_stays_taken_as_long_as_one_of_several_uses_it() -> None:
     assert counters(storage, get_session_key=by_user)
 
 
+@dataclass
+class Quiz:
+    count: int = 0
+
+
+@dataclass
+class LongQuiz(Quiz):
+    rounds: int = 0
+
+
+@dataclass
+class Pizza:
+    count: int = 0
+
+
+class View(TypedDict):
+    count: int
+
+
+def test_two_types_of_data_on_one_storage_need_two_prefixes() -> None:
+    storage = MemorySessionStorage()
+    quizzes = session(Quiz, storage=storage, prefix="p-")
+    for new in (make, lazy_session):
+        with pytest.raises(ValueError, match="two types of data on one storage") as caught:
+            new(Pizza, storage=storage, prefix="p-")
+        for part in ("Quiz and Pizza both have prefix='p-'", "prefix='pizza-'", "shared_prefix"):
+            assert part in str(caught.value)
+    for view in (Quiz, LongQuiz, View, dict, None):
+        assert make(view, initial=None, storage=storage, prefix="p-")
+    assert session(Pizza, storage=storage)
+    assert session(Pizza, storage=MemorySessionStorage(), prefix="p-")
+    assert session(Pizza, storage=storage, prefix="p-", shared_prefix=True)
+    pizzas = session(Pizza)
+    with pytest.raises(ValueError, match="two types"):
+        session(Quiz).with_storage(pizzas.storage)
+    assert quizzes
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_closed_sessions_leave_their_prefix_to_others(*, in_thread: bool) -> None:
+    storage = MemorySessionStorage()
+    quizzes = session(Quiz, storage=storage)
+    for _ in range(2):
+        if in_thread:
+            quizzes.sync.close()
+        else:
+            asyncio.run(quizzes.close())
+    assert session(Pizza, storage=storage)
+
+
+def test_sessions_can_be_made_and_listed_in_several_threads() -> None:
+    storage = MemorySessionStorage()
+    base = counters(storage)
+    base.sync.update(1, lambda data: {"n": 1})
+    errors: list[Exception] = []
+
+    def make_some(name: int) -> None:
+        try:
+            made = [counters(storage, prefix=f"{name}-{n}-") for n in range(300)]
+            assert len(made) == 300
+            assert [list(base.sync.keys()) for _ in range(30)] == [["1"]] * 30
+        except Exception as error:
+            errors.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=make_some, args=(name,)) for name in range(4)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not errors
+
+
 def test_a_key_function_without_a_name_is_shown_as_it_is() -> None:
     class Callable_:
         def __call__(self, ctx: Any) -> str:
@@ -288,7 +376,7 @@ def test_a_converter_of_the_users_turns_data_into_plain_values_and_back() -> Non
 
 
 @pytest.mark.parametrize("x", ["text", 99])
-def test_what_a_converter_refuses_is_told_and_the_stored_value_kept(x: Any) -> None:
+def test_what_a_converter_refuses_is_reported_and_the_stored_value_kept(x: Any) -> None:
     async def main() -> None:
         storage = Live(**{"1": [5], "2": ["not a number"], "3": ["mine"]})
         sessions = session(Point, converter=Converter(), storage=storage)
@@ -305,7 +393,21 @@ def test_what_a_converter_refuses_is_told_and_the_stored_value_kept(x: Any) -> N
     run(main())
 
 
-# Storages by URL
+# Storages by URL or path
+
+
+@pytest.mark.parametrize("name", ["a.db", "a.sqlite", "A.SQLITE3", "folder.db", "folder"])
+def test_a_path_opens_a_database_or_an_existing_folder(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    kind = FileSessionStorage if "folder" in name else SQLiteSessionStorage
+    if kind is FileSessionStorage:
+        path.mkdir()
+    with session(initial=dict[str, int], storage=path).sync as sessions:
+        sessions.update(1, lambda _: {"n": 1})
+    with kind(path) as again:
+        assert again.sync.read("1") == {"n": 1}
+    with pytest.raises(SessionClosedError):
+        sessions.get(1)
 
 
 def test_a_storage_from_a_url_is_closed_with_its_sessions(tmp_path: Path) -> None:
@@ -366,7 +468,7 @@ def test_a_storage_from_a_url_is_closed_again_if_its_prefix_is_taken(
     first.sync.close()
 
 
-def test_a_storage_that_cannot_be_opened_is_told_at_set_up(tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_opened_is_reported_at_set_up(tmp_path: Path) -> None:
     (tmp_path / "bot.db").write_text("no database, but long enough to be looked at" * 50)
     with pytest.raises(SessionError, match=r"bot\.db"):
         session(storage=f"sqlite:///{tmp_path}/bot.db")
@@ -378,3 +480,13 @@ def test_a_factory_says_what_it_is() -> None:
     sessions = session(initial=dict[str, int])
     with pytest.raises(TypeError, match=r"this is the factory; in a handler use ctx\.session"):
         sessions["n"]
+
+
+def test_a_type_that_cannot_be_stored_is_refused_before_initial_is_asked_for() -> None:
+    class Opaque:
+        pass
+
+    with pytest.raises(TypeError, match=r"Opaque cannot be converted"):
+        session(Opaque)
+    with pytest.raises(TypeError, match=r"a URL is storage=\.\.\."):
+        session("sqlite:///bot.db")  # type: ignore[call-overload]  # pyright: ignore

@@ -6,6 +6,8 @@ import array
 import collections
 import datetime
 import enum
+import gc
+import types
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
@@ -15,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionkit import SessionEncodeError
-from sessionkit._frozen import Pickled, copied, freeze, freeze_loaded, thaw
+from sessionkit._data import snapshots
+from sessionkit._data.snapshots import Pickled, copied, freeze, freeze_loaded, thaw
 
 ATOMS = (
     st.none()
@@ -169,6 +172,30 @@ def test_texts_that_look_like_bytes_stay_plain() -> None:
     assert copied(data) == data
 
 
+@pytest.mark.parametrize("text", ["s\x01\0\0\0" * 3, "s\x01\0\0\0"])
+def test_texts_that_look_like_bytes_stay_plain_beside_what_json_lacks(text: str) -> None:
+    value = (text,)
+    assert type(freeze(value)) is bytes
+    assert copied(value) == value
+
+
+def test_large_data_is_looked_at_for_bytes_too() -> None:
+    large = "s" * 0x10000
+    assert type(freeze([large])) is bytes
+    assert type(freeze([large, bytearray(b"x")])) is Pickled
+
+
+def test_data_that_holds_itself_twice_is_copied() -> None:
+    """marshal would write it again and again, and could be stopped by nothing."""
+    parent: dict[str, Any] = {"children": []}
+    parent["children"] += [{"parent": parent}, {"parent": parent, "of": Pet()}]
+
+    copy = copied(parent)
+
+    assert copy is not parent
+    assert [child["parent"] for child in copy["children"]] == [copy, copy]
+
+
 def test_data_within_itself_and_very_deep_data_is_copied_or_refused() -> None:
     ring: list[Any] = [1]
     ring.append(ring)
@@ -198,3 +225,20 @@ def test_what_cannot_be_pickled_is_refused(value: Any) -> None:
 def test_what_a_storage_of_plain_values_gave_is_frozen_without_a_second_look() -> None:
     assert freeze_loaded({"a": 1}) == freeze({"a": 1})
     assert thaw(freeze_loaded(Pet(["x"]))) == Pet(["x"])
+
+
+def test_nothing_but_plain_data_is_asked_what_it_refers_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The iterator of a future, once it is gone, ends the process in Python 3.12."""
+    asked: list[object] = []
+
+    def get_referents(*objects: Any) -> list[Any]:
+        asked.extend(objects)
+        return gc.get_referents(*objects)
+
+    monkeypatch.setattr(snapshots, "get_referents", get_referents)
+    strange = types.SimpleNamespace(inner=[1])
+    for value in ([strange], {"a": [{"b": (strange, 1)}]}, strange, [[[[[[strange]]]]]]):
+        snapshots.freeze(value)
+    assert all(type(each) in snapshots._KNOWN for each in asked)

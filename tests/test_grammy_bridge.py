@@ -52,7 +52,6 @@ from tests.grammy.steps import (
 from tests.grammy.wire import UNDEFINED, defined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.grammy.bridge import Key
@@ -62,18 +61,6 @@ install.skip_module_unless_available()
 BOOM = JSError("Error", "boom")
 READ_FAILED = JSError("Error", "R of 1 was made to fail")
 WRITE_FAILED = JSError("Error", "W of 1 was made to fail")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Grammy]:
-    with Grammy(install.install_or_skip()) as grammy:
-        yield grammy
-
-
-@pytest.fixture
-def grammy(running: Grammy) -> Grammy:
-    running.reset()
-    return running
 
 
 class TestKeys:
@@ -458,7 +445,7 @@ class TestLazy:
         assert outcome.error is None
         assert outcome.calls[-1] == Call("W", "1", 6)
 
-    def test_a_rejection_that_nobody_awaits_is_told(self, grammy: Grammy) -> None:
+    def test_a_rejection_that_nobody_awaits_is_reported(self, grammy: Grammy) -> None:
         program = [AssignRejection("lost"), Raise("boom")]
 
         outcome = grammy.bot("lazy").update(program, chat=1)
@@ -491,7 +478,7 @@ class TestHang:
         assert (hanging.hang, other.hang) == (True, False)
         assert [call.key for call in other.calls] == ["2", "2"]
 
-    def test_a_slow_update_is_no_hang(self, grammy: Grammy) -> None:
+    def test_a_slow_update_is_not_a_hang(self, grammy: Grammy) -> None:
         outcome = grammy.bot("lazy").update([Turn()] * 50 + [AssignPromise(1)], chat=1)
 
         assert (outcome.hang, outcome.ops) == (False, "W")
@@ -782,8 +769,8 @@ class TestBridge:
         assert outcome.saw == [{odd: odd}]
         assert storage.dump() == {"1": {odd: odd}}
 
-    def test_what_is_no_json_is_refused_before_it_travels(self, grammy: Grammy) -> None:
-        with pytest.raises(TypeError, match="no JSON value"):
+    def test_what_is_not_json_is_refused_before_it_travels(self, grammy: Grammy) -> None:
+        with pytest.raises(TypeError, match="is not a JSON value"):
             grammy.bot().update([Assign({1, 2})], chat=1)
         with pytest.raises(ValueError, match="not JSON compliant"):
             grammy.memory({"1": float("nan")})
@@ -801,8 +788,8 @@ class TestBridge:
         with pytest.raises(DriverError, match="is gone"):
             grammy.bot(storage=storage)
 
-    def test_a_process_that_died_is_told_with_its_last_words(
-        self, running: Grammy, tmp_path: Path
+    def test_a_process_that_died_is_reported_with_its_last_words(
+        self, running_grammy: Grammy, tmp_path: Path
     ) -> None:
         with Grammy(tmp_path) as grammy:
             with pytest.raises(DriverDiedError, match=r"Cannot find module '.*grammy'"):
@@ -812,7 +799,7 @@ class TestBridge:
 
     @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="nothing to stop a process with")
     def test_a_process_that_does_not_answer_is_ended(
-        self, running: Grammy, monkeypatch: pytest.MonkeyPatch
+        self, running_grammy: Grammy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with Grammy(install.install()) as grammy:
             grammy.node.process.send_signal(signal.SIGSTOP)
@@ -827,7 +814,7 @@ class TestBridge:
 
 class TestInstall:
     def test_what_is_installed_is_not_installed_again(
-        self, running: Grammy, monkeypatch: pytest.MonkeyPatch
+        self, running_grammy: Grammy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(install, "npm_install", pytest.fail)
 
@@ -842,7 +829,7 @@ class TestInstall:
         assert skipped.value.allow_module_level
 
     def test_a_machine_without_grammy_skips_and_leaves_nothing(
-        self, running: Grammy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, running_grammy: Grammy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
         monkeypatch.setenv("npm_config_offline", "true")

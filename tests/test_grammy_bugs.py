@@ -34,8 +34,6 @@ from tests.grammy.mirror import make_context
 from tests.grammy.steps import Assign, Guard, Increment, Raise, Read, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.grammy.mirror import Place
 
 install.skip_module_unless_available()
@@ -57,7 +55,7 @@ SHOWN = {
         "test_6_",
     ],
     "7": ["test_installing_the_same_sessions_twice_joins_them", "test_7_"],
-    "8 and H7": ["test_none_is_no_key", "test_an_empty_key_is_refused", "test_8_"],
+    "8 and H7": ["test_none_is_not_a_key", "test_an_empty_key_is_refused", "test_8_"],
     "9": [
         "test_an_assignment_that_is_dropped_fails_nowhere",
         "test_a_failed_read_is_tried_again_and_not_raised_twice",
@@ -68,7 +66,7 @@ SHOWN = {
     "H4": ["test_an_empty_file_is_an_error_and_not_missing", "test_h4_"],
     "H6": ["test_a_failing_handler_changes_nothing_in_memory_either", "test_h6_"],
     "H8": ["test_h8_"],
-    # H5 is about grammY's free storage, which is no part of the core.
+    # H5 is about grammY's free storage, which is not part of the core.
 }
 
 
@@ -82,18 +80,6 @@ def test_every_number_is_shown() -> None:
     for number, prefixes in SHOWN.items():
         for prefix in prefixes:
             assert any(name.startswith(prefix) for name in names), (number, prefix)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Grammy]:
-    with Grammy(install.install_or_skip()) as grammy:
-        yield grammy
-
-
-@pytest.fixture
-def grammy(running: Grammy) -> Grammy:
-    running.reset()
-    return running
 
 
 def context(place: Place = "flavor", chat: int = 1) -> Any:

@@ -20,6 +20,7 @@ from sessionkit import (
     NewerVersionError,
     NoInitialDataError,
     NoSessionKeyError,
+    SessionClosedError,
     SessionDecodeError,
     SessionEncodeError,
     SessionMigrationError,
@@ -53,12 +54,17 @@ from tests.grammy.steps import (
     Touch,
     Turn,
 )
-from tests.grammy.updates import AS_A_CHAT, BUSINESS_UPDATES, CONNECTION, GIFT, POLL_ANSWER
+from tests.grammy.updates import (
+    AS_A_CHAT,
+    BUSINESS_UPDATES,
+    CONNECTION,
+    GIFT,
+    POLL_ANSWER,
+    SUMMONED,
+)
 from tests.grammy.wire import UNDEFINED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.grammy.bridge import Key
     from tests.grammy.mirror import Kind
 
@@ -66,18 +72,6 @@ install.skip_module_unless_available()
 
 PAGE = Path(__file__).parents[1] / "docs" / "grammy.md"
 SECTION = "## Deliberate differences"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Grammy]:
-    with Grammy(install.install_or_skip()) as grammy:
-        yield grammy
-
-
-@pytest.fixture
-def grammy(running: Grammy) -> Grammy:
-    running.reset()
-    return running
 
 
 def run(sessions: Any, kind: Kind, handler: Any) -> None:
@@ -177,7 +171,7 @@ def test_no_fragment_is_read_if_a_key_function_fails(grammy: Grammy) -> None:
 # --- keys ---------------------------------------------------------------------------------
 
 
-def test_none_is_no_key(grammy: Grammy) -> None:
+def test_none_is_not_a_key(grammy: Grammy) -> None:
     theirs, ours = Case(key="null", prefix="p-").both(grammy, [Assign(1)])
 
     assert theirs.stored == {"p-null": 1}
@@ -208,6 +202,13 @@ def test_chats_of_a_business_have_keys_of_their_own(grammy: Grammy, raw: Any) ->
 
     assert theirs in (["7", "3", "3/7"], ["7", None, None])
     assert ours == [None if key is None else f"bx/{key}" for key in theirs]
+
+
+def test_a_guest_has_a_key_of_its_own(grammy: Grammy) -> None:
+    (chat, user, both), ours = keys_of(grammy, SUMMONED)
+
+    assert (chat, user, both) == ("-100", "3", "3/-100")
+    assert ours == [f"g/{chat}", user, f"g/{both}"]
 
 
 @pytest.mark.parametrize("name", AS_A_CHAT)
@@ -282,7 +283,7 @@ def test_data_that_would_not_come_back_equal_is_refused(grammy: Grammy) -> None:
 # --- promises -----------------------------------------------------------------------------
 
 
-def test_a_promise_is_no_data_of_a_strict_session(grammy: Grammy) -> None:
+def test_a_promise_is_not_data_of_a_strict_session(grammy: Grammy) -> None:
     program = [AssignPromise({"n": 6}), IsPromise()]
 
     theirs, ours = Case(stored={"1": {"n": 5}}).both(grammy, program)
@@ -381,6 +382,27 @@ def test_an_assignment_that_is_dropped_fails_nowhere(grammy: Grammy) -> None:
     assert theirs.unhandled == [JSError("Error", "lost")]
     assert told(asyncio.run(update())) == "boom"
     assert unhandled == []
+
+
+def test_a_read_that_is_still_under_way_when_the_update_ends_raises(grammy: Grammy) -> None:
+    theirs = grammy.bot("lazy").update([Touch()], chat=1)
+    assert theirs.error is None
+    assert theirs.unhandled == []
+    reads: list[asyncio.Task[Any]] = []
+
+    async def read(ctx: Any) -> Any:
+        return await ctx.session
+
+    async def handler(ctx: Any) -> None:
+        reads.append(asyncio.create_task(read(ctx)))
+
+    async def main() -> None:
+        ctx = make_context("lazy", "flavor", 1, None)
+        await lazy_session(storage=Recorded({"1": 5}))(ctx, handler)
+        with pytest.raises(SessionClosedError, match="has ended"):
+            await reads[0]
+
+    asyncio.run(main())
 
 
 def test_a_lazy_session_without_a_key_raises_when_it_is_awaited(grammy: Grammy) -> None:
@@ -509,6 +531,12 @@ def test_fragments_on_one_storage_need_prefixes(grammy: Grammy) -> None:
         multi_session(a=session(storage=storage), b=session(storage=storage))
 
 
+def test_a_multi_session_without_fragments_is_refused(grammy: Grammy) -> None:
+    assert grammy.multi_bot({}).update([], chat=1).error is None
+    with pytest.raises(TypeError, match="needs fragments"):
+        multi_session()
+
+
 def test_fragments_may_be_lazy(grammy: Grammy) -> None:
     with pytest.raises(DriverError, match="Cannot use lazy multi sessions!"):
         grammy.multi_bot({"a": Options()}, lazy=True)
@@ -563,7 +591,7 @@ def test_versions_are_decimals(grammy: Grammy) -> None:
     assert ours.saw == [{"log": [1, 1.5, 4]}]
 
 
-def test_a_version_that_is_no_number_is_refused(grammy: Grammy) -> None:
+def test_a_version_that_is_not_a_number_is_refused(grammy: Grammy) -> None:
     table = {"one": [Put("x", 1)]}
 
     theirs = Case(stored={"1": {}}, table=table).grammy(grammy, [Read()], chat=1)
@@ -583,13 +611,14 @@ def test_data_of_a_newer_version_is_refused(grammy: Grammy) -> None:
     assert ours.stored == stored
 
 
-def test_without_migrations_a_version_is_kept(grammy: Grammy) -> None:
+def test_without_migrations_a_version_is_refused(grammy: Grammy) -> None:
     stored = {"1": {"__d": {"n": 1}, "v": 3}}
 
     theirs, ours = Case(stored=stored, ttl_ms=1000).both(grammy, [Increment("n")])
 
     assert theirs.stored == {"1": {"__d": {"n": 2}, "e": 1000}}
-    assert ours.stored == {"1": {"__d": {"n": 2}, "v": 3, "e": 1000}}
+    assert isinstance(ours.error, NewerVersionError)
+    assert ours.stored == stored
 
 
 def test_a_failing_migration_says_what_failed(grammy: Grammy) -> None:

@@ -60,12 +60,6 @@ START: dict[str, Any] = {"n": 1, "list": []}
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Grammy]:
-    with Grammy(install.install_or_skip()) as grammy:
-        yield grammy
-
-
-@pytest.fixture(scope="module")
 def runner() -> Iterator[asyncio.Runner]:
     with asyncio.Runner() as runner:
         yield runner
@@ -80,12 +74,12 @@ def live(grammy: Grammy, runner: asyncio.Runner, history: History) -> Counter[Di
 
 @pytest.mark.parametrize("kind", ["strict", "lazy", "multi"])
 def test_random_histories_end_in_the_same_data(
-    running: Grammy, runner: asyncio.Runner, kind: Kind
+    running_grammy: Grammy, runner: asyncio.Runner, kind: Kind
 ) -> None:
     @LIMITS
     @given(histories(kind))
     def check(history: History) -> None:
-        live(running, runner, history)
+        live(running_grammy, runner, history)
 
     check()
 
@@ -103,7 +97,7 @@ ADVENTURES: list[Event] = [
     update(Assign(None)),
     Found("", 1, 3, START),
     update(Increment("n"), place="mapping"),
-    update(Increment("n"), place="object"),  # a plain object goes by express, in memory
+    update(Increment("n"), place="object"),
     update(Increment("n"), SetField("x", 1), place="object"),
     update(Assign(None), place="object"),
     Found("", 1, 3, START),
@@ -132,14 +126,14 @@ RELEASES = (None, Enhancement(1000), Enhancement(1000, {1: [Append("list", 1)]})
 @pytest.mark.parametrize("recorded", [True, False])
 @pytest.mark.parametrize("kind", ["strict", "lazy"])
 def test_a_long_history_meets_each_difference(
-    running: Grammy, runner: asyncio.Runner, kind: Kind, recorded: bool
+    running_grammy: Grammy, runner: asyncio.Runner, kind: Kind, recorded: bool
 ) -> None:
     setup = Setup(kind, {"": Options(START)}, "absent", False, recorded, RELEASES)
     events = list(ADVENTURES)
     if kind == "lazy":
         events += [update(AssignPromise(START)), update(AssignRejection("boom"), place="object")]
 
-    seen = live(running, runner, History(setup, tuple(events)))
+    seen = live(running_grammy, runner, History(setup, tuple(events)))
 
     only_lazy, only_strict = {Difference.UNAWAITED}, {Difference.MIGRATED}
     others = only_strict if kind == "lazy" else only_lazy
@@ -147,12 +141,12 @@ def test_a_long_history_meets_each_difference(
 
 
 def test_a_failing_key_function_is_met_in_a_multi_session(
-    running: Grammy, runner: asyncio.Runner
+    running_grammy: Grammy, runner: asyncio.Runner
 ) -> None:
     fragments = {"a": Options(prefix="a-"), "b": Options(prefix="b-", key="failing")}
     setup = Setup("multi", fragments, "None", True, True, (None,))
 
-    seen = live(running, runner, History(setup, (update(),)))
+    seen = live(running_grammy, runner, History(setup, (update(),)))
 
     assert set(seen) == {Difference.KEYS_FIRST}
 
@@ -161,9 +155,11 @@ def test_a_failing_key_function_is_met_in_a_multi_session(
 
 
 @pytest.mark.parametrize("kind", ["strict", "lazy"])
-def test_data_that_differs_is_found(running: Grammy, runner: asyncio.Runner, kind: Kind) -> None:
+def test_data_that_differs_is_found(
+    running_grammy: Grammy, runner: asyncio.Runner, kind: Kind
+) -> None:
     setup = Setup(kind, {"": Options(START)}, "None", False, True, (None,))
-    pair = Pair(running, runner, History(setup, ()))
+    pair = Pair(running_grammy, runner, History(setup, ()))
     pair.theirs[""].write("1", {"n": 1})
     pair.ours[""].put("1", {"n": True})
 
@@ -171,9 +167,9 @@ def test_data_that_differs_is_found(running: Grammy, runner: asyncio.Runner, kin
         pair.live([update(Read())])
 
 
-def test_a_write_too_many_is_found(running: Grammy, runner: asyncio.Runner) -> None:
+def test_a_write_too_many_is_found(running_grammy: Grammy, runner: asyncio.Runner) -> None:
     setup = Setup("strict", {"": Options(START)}, "None", False, True, (None,))
-    pair = Pair(running, runner, History(setup, ()))
+    pair = Pair(running_grammy, runner, History(setup, ()))
     runner.run(pair.ours[""].storage.write("2", START))
 
     with pytest.raises(AssertionError):

@@ -8,22 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import queue
 import shutil
+import threading
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionkit import FileSessionStorage, enhance_storage, keys
+from sessionkit import (
+    REPEATED,
+    FileSessionStorage,
+    MemorySessionStorage,
+    enhance_storage,
+    keys,
+    session,
+)
+from sessionkit.storages.authoring import BlockingView
+from sessionkit_free import FreeSessionStorage
+from sessionkit_free._keys import escaped
+from sessionkit_free._tokens import Tokens
+from sessionkit_free.serving import open_server
 from tests.grammy import install
 from tests.grammy.bridge import Grammy, Options
 from tests.grammy.changes import Add, Append, Put, functions
 from tests.grammy.compare import same
 from tests.grammy.mirror import Mirror
+from tests.grammy.process import DriverError
 from tests.grammy.steps import AppendTo, Assign, DeleteField, Increment, Read, SetField, Step
 from tests.grammy.updates import UPDATES
 from tests.grammy.wire import UNDEFINED
+from tests.once.updates import Update, count, counting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,17 +56,10 @@ BOTH_READ = 2**53 - 1
 """The largest integer that JavaScript has exactly."""
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Grammy]:
-    with Grammy(install.install_or_skip()) as grammy:
-        yield grammy
-
-
 @pytest.fixture
-def grammy(running: Grammy) -> Grammy:
-    running.reset()
-    running.set_clock(NOW_MS)
-    return running
+def grammy(grammy: Grammy) -> Grammy:
+    grammy.set_clock(NOW_MS)
+    return grammy
 
 
 @pytest.fixture
@@ -220,6 +229,148 @@ def test_data_of_before_there_was_an_enhancer_is_read(grammy: Grammy, tmp_path: 
     assert ours.read("5") == {"n": 1, "x": 1}
 
 
+def test_fields_of_other_releases_do_not_hide_the_data_from_grammy(
+    grammy: Grammy, tmp_path: Path
+) -> None:
+    by_grammy, here = grammy.file(tmp_path), FileSessionStorage(tmp_path).sync
+    theirs, ours = grammy.enhanced(by_grammy, migrations={"1": [Put("x", 1)]}), enhanced(here)
+    here.write("5", {"v": 1, "__d": {"n": 1}, "__u": [7]})
+
+    assert theirs.read("5") == ours.read("5") == {"n": 1}
+    ours.write("5", {"n": 2})
+    assert here.read("5") == {"v": 1, "__d": {"n": 2}, "__u": [7]}
+    assert theirs.read("5") == {"n": 2}
+    theirs.write("5", {"n": 3})
+    assert ours.read("5") == {"n": 3}
+    assert here.read("5") == {"v": 1, "__d": {"n": 3}}  # grammY writes what it knows
+
+
+def enhanced(storage: Any) -> Any:
+    return enhance_storage(storage, migrations={1: lambda data: {**data, "x": 1}})
+
+
+# --- the free storage ---------------------------------------------------------------------
+
+FREE_KEYS = st.text(
+    st.sampled_from("azAZ09-_:/@+,=.!$&'()*;[]|~ éж🍕"), min_size=1, max_size=10
+).filter(lambda key: key[-1] != " " and {".", ".."}.isdisjoint(key.split("/")))
+"""What JavaScript sends without loss; a space at the end is not, and of ``^`` it depends."""
+
+FREE_TOKEN = "42:TEST"
+
+
+@pytest.fixture(scope="module")
+def free_url() -> Iterator[str]:
+    """A server with the bots of one token on its list, in a loop on a thread of its own."""
+    server = open_server(MemorySessionStorage(), bots=[FREE_TOKEN])
+    started: queue.SimpleQueue[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]]
+    started = queue.SimpleQueue()
+
+    async def serve() -> None:
+        ended = asyncio.Event()
+        async with server.running("127.0.0.1", 0) as url:
+            started.put((url, asyncio.get_running_loop(), ended))
+            await ended.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    url, loop, ended = started.get(timeout=60)
+    yield url
+    loop.call_soon_threadsafe(ended.set)
+    thread.join()
+
+
+@pytest.fixture
+def free(free_url: str) -> Iterator[BlockingView]:
+    with FreeSessionStorage(FREE_TOKEN, root_url=free_url).sync as view:
+        yield view
+        for key in list(view.iter_keys()):
+            view.delete(key)
+
+
+def test_the_client_of_grammy_and_ours_share_a_free_storage(
+    grammy: Grammy, free_url: str, free: BlockingView
+) -> None:
+    theirs = grammy.free(FREE_TOKEN, free_url)
+
+    @LIMITS
+    @given(FREE_KEYS, FREE_KEYS, DATA, DATA)
+    def check(key: str, other: str, value: Any, later: Any) -> None:
+        theirs.write(key, value)
+        assert equal(free.read(key), value)
+        assert dict(free.iter_items()).keys() == {key}
+        free.write(other, later)
+        assert equal(theirs.read(other), later)
+        assert theirs.keys() == {"keys": [escaped(each) for each in dict.fromkeys((key, other))]}
+        theirs.delete(other)
+        free.delete(key)
+        assert (free.read(other), theirs.read(key)) == (None, UNDEFINED)
+
+    check()
+
+
+def test_a_free_storage_keeps_the_envelopes_of_both_enhancers(
+    grammy: Grammy, free_url: str, free: BlockingView
+) -> None:
+    table: dict[str, Sequence[Change]] = {"1": [Put("x", 1)]}
+    theirs = grammy.enhanced(grammy.free(FREE_TOKEN, free_url), ttl_ms=5000, migrations=table)
+    ours = enhance_storage(free, ttl=5, migrations=functions(table), clock=clock)
+
+    theirs.write("5", {"n": 1})
+    ours.write("6", {"n": 2})
+    assert (ours.read("5"), theirs.read("6")) == ({"n": 1}, {"n": 2})
+    assert free.read("5") == {"__d": {"n": 1}, "v": 1, "e": NOW_MS + 5000}
+
+
+def test_a_bot_of_grammy_and_one_of_ours_take_turns_on_a_free_storage(
+    grammy: Grammy, free_url: str, free: BlockingView
+) -> None:
+    bot = grammy.bot("strict", initial={"n": 0}, storage=grammy.free(FREE_TOKEN, free_url))
+    sessions = session(initial=lambda: {"n": 0}, storage=free)
+    for number in range(3):
+        assert bot.update([Increment("n")], chat=5).error is None
+        with sessions.open(5) as opened:
+            opened.data["n"] += 1
+        assert theirs_then_ours(bot, sessions) == (2 * number + 2,) * 2
+
+
+def theirs_then_ours(bot: Any, sessions: Any) -> tuple[int, int]:
+    return bot.update([Read()], chat=5).saw[-1]["n"], sessions.sync.get(5)["n"]
+
+
+def test_a_server_that_forgets_its_logins_lets_the_client_of_grammy_in_again(
+    grammy: Grammy, free_url: str, free: BlockingView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = grammy.free(FREE_TOKEN, free_url)
+    theirs.write("5", {"n": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(Tokens, "bot_of", forgetting(Tokens.bot_of))
+        assert theirs.read("5") == {"n": 1}
+        assert free.read("5") == {"n": 1}
+
+
+def forgetting(check: Any) -> Any:
+    """A check of logins that refuses each one of before."""
+    known: set[str] = set()
+
+    def bot_of(self: Any, token: str) -> Any:
+        known.add(token)
+        return check(self, token) if len(known) > 1 else None
+
+    return bot_of
+
+
+def test_the_client_of_grammy_gets_the_reason_of_a_refusal(grammy: Grammy, free_url: str) -> None:
+    theirs = grammy.free(FREE_TOKEN, free_url)
+    with pytest.raises(DriverError, match="400: data exceeds 16384 bytes"):
+        theirs.write("5", "x" * 16_382)
+    with pytest.raises(DriverError, match="400: key lengths exceeds 64"):
+        theirs.write("5" * 64, 1)
+    theirs.write("5" * 63, "x" * 16_381)
+    with pytest.raises(DriverError, match="invalid bot token"):
+        grammy.free("42:other", free_url).read("5")
+
+
 # --- sessions -----------------------------------------------------------------------------
 
 STEPS: st.SearchStrategy[Step] = st.one_of(
@@ -298,3 +449,36 @@ def test_each_kind_of_update_has_the_key_that_grammy_gives_it(
     assert {call.key for call in theirs.calls} == (
         set() if ours is None else {f"{prefix or ''}{ours}"}
     )
+
+
+def test_grammy_reads_data_that_has_ids_of_updates_beside_it(
+    grammy: Grammy, tmp_path: Path
+) -> None:
+    async def delete(ctx: Any) -> None:
+        del ctx.session
+
+    async def write() -> None:
+        async with FileSessionStorage(tmp_path) as storage:
+            sessions = counting(storage)
+            for number in (1, 2, 3):
+                await sessions(Update(number), count)
+            await sessions(Update(4, chat=6), count)
+            await sessions(Update(5, chat=6), delete)
+
+    async def count_again() -> list[Any]:
+        async with FileSessionStorage(tmp_path) as storage:
+            sessions = counting(storage)
+            return [await sessions(Update(number), count) for number in (3, 4)]
+
+    asyncio.run(write())
+    theirs = grammy.enhanced(grammy.file(tmp_path))
+    bot = grammy.bot("strict", initial={"n": 100}, storage=theirs)
+
+    assert theirs.read("5") == {"n": 3}
+    assert theirs.read("6") is None  # deleted: null, and grammY does not ask for initial data
+    bot.update([Assign({"n": 101})], chat=6)
+    assert theirs.read("6") == {"n": 101}
+    assert asyncio.run(count_again()) == [REPEATED, 4]
+    bot.update([Increment("n")], chat=5)
+    assert theirs.read("5") == {"n": 5}
+    assert asyncio.run(count_again()) == [6, 7]  # it keeps no ids when it writes

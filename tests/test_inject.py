@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sessionkit import LazySession, MemorySessionStorage, Session, SyncLazySession, SyncSession
+from sessionkit import LazySession, MemorySessionStorage, Session, SyncSession
+from sessionkit.types import SyncLazySession
 from tests.contexts import Ctx, assert_nothing_left, lazy, run, strict
 
 

@@ -31,7 +31,7 @@ async def by_open_in_vain(kept: list[Any]) -> None:
 async def by_multi(kept: list[Any]) -> None:
     fragment = session(dict[str, int], get_session_key=keys.chat)
     async with multi_session(part=fragment).open(Inline()) as opened:
-        kept.append(opened._fragment(fragment))
+        kept.append(fragment._handle(opened._fragment(fragment)))
 
 
 @pytest.mark.parametrize("way", [by_middleware, by_open, by_open_in_vain, by_multi])

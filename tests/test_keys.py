@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import UserDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionkit import keys
-from sessionkit._origin import UPDATE_KINDS
+from sessionkit._updates.update import UPDATE_KINDS
 from sessionkit.errors import InvalidSessionKeyError
 
 ANN = {"id": 3, "is_bot": False, "first_name": "Ann"}
+BOB = {"id": 5, "is_bot": False, "first_name": "Bob"}
 BOT = {"id": 99, "is_bot": True, "first_name": "Bot"}
 ANONYMOUS = {
     "id": 1087968824,
@@ -29,6 +32,7 @@ ANONYMOUS = {
 CHANNEL_BOT = {"id": 136817688, "is_bot": True, "first_name": "Channel", "username": "Channel_Bot"}
 GROUP: dict[str, Any] = {"id": -100, "type": "supergroup", "title": "Group", "is_forum": True}
 PRIVATE = {"id": 3, "type": "private", "first_name": "Ann"}
+BOBS_CHAT = {"id": 5, "type": "private", "first_name": "Bob"}
 CHANNEL = {"id": -200, "type": "channel", "title": "Channel"}
 
 TEXT: dict[str, Any] = {
@@ -47,6 +51,11 @@ POST: dict[str, Any] = {
     "text": "hi",
 }
 BUSINESS = TEXT | {"chat": PRIVATE, "business_connection_id": "Bc-1_x"}
+GUEST = TEXT | {"guest_query_id": "q1"}
+TO_CHANNEL = TEXT | {
+    "chat": {"id": -300, "type": "supergroup", "title": "Channel", "is_direct_messages": True},
+    "direct_messages_topic": {"topic_id": 7000000000001, "user": ANN},
+}
 PRESS: dict[str, Any] = {"id": "1", "from": ANN, "chat_instance": "7", "data": "x"}
 MEMBER: dict[str, Any] = {
     "chat": GROUP,
@@ -111,12 +120,14 @@ def case(
     event: dict[str, Any],
     chat: str | None = None,
     user: str | None = None,
-    thread: int | None = None,
+    topic: str = "",
+    *,
     business: str = "",
+    guest: str = "",
 ) -> Case:
     """Spell a case out by rules that are not those of the code: plain concatenation."""
-    both = f"{user}/{chat}" if chat and user else None
-    in_topic = f"/t{thread}" if thread else ""
+    of_chat = f"{guest}{chat}" if chat else None
+    of_both = f"{guest}{user}/{chat}" if chat and user else None
 
     def led(key: str | None, tail: str = "") -> str | None:
         return business + key + tail if key else None
@@ -125,38 +136,78 @@ def case(
         name,
         kind,
         event,
-        chat=led(chat),
+        chat=led(of_chat),
         user=led(user),
-        user_in_chat=led(both),
-        topic=led(chat, in_topic),
-        user_in_topic=led(both, in_topic),
-        chat_or_user=led(chat or user),
+        user_in_chat=led(of_both),
+        topic=led(of_chat, topic),
+        user_in_topic=led(of_both, topic),
+        chat_or_user=led(of_chat or user),
     )
 
 
 CASES = [
     case("message", "message", TEXT, "-100", "3"),
     case("message in private", "message", TEXT | {"chat": PRIVATE}, "3", "3"),
-    case("message in topic", "message", IN_TOPIC, "-100", "3", 12),
-    case("reply thread, no topic", "message", TEXT | {"message_thread_id": 12}, "-100", "3"),
-    case("topic flag without thread", "message", TEXT | {"is_topic_message": True}, "-100", "3"),
+    case("message in topic", "message", IN_TOPIC, "-100", "3", "/t12"),
     case(
-        "anonymous admin",
+        "message in the thread of a reply", "message", TEXT | {"message_thread_id": 12}, "-100", "3"
+    ),
+    case(
+        "message flagged as in a topic", "message", TEXT | {"is_topic_message": True}, "-100", "3"
+    ),
+    case(
+        "message by an anonymous admin",
         "message",
         TEXT | {"from": ANONYMOUS, "sender_chat": GROUP},
         "-100",
         "-100",
     ),
     case(
-        "channel as sender",
+        "message by a channel",
         "message",
         TEXT | {"from": CHANNEL_BOT, "sender_chat": CHANNEL},
         "-100",
         "-200",
     ),
-    case("channel as sender, unnamed", "message", TEXT | {"from": CHANNEL_BOT}, "-100"),
+    case("message by an unnamed channel", "message", TEXT | {"from": CHANNEL_BOT}, "-100"),
     case("message with a poll", "message", TEXT | {"poll": POLL}, "-100", "3"),
-    case("edited_message", "edited_message", IN_TOPIC, "-100", "3", 12),
+    case(
+        "message in General, numbered", "message", IN_TOPIC | {"message_thread_id": 1}, "-100", "3"
+    ),
+    case(
+        "message in a private topic",
+        "message",
+        IN_TOPIC | {"chat": PRIVATE, "message_thread_id": 1},
+        "3",
+        "3",
+        "/t1",
+    ),
+    case(
+        "ephemeral message",
+        "message",
+        IN_TOPIC | {"message_id": 0, "ephemeral_message_id": 6, "receiver_user": BOB},
+        "-100",
+        "3",
+        "/t12",
+    ),
+    case("message to a channel", "message", TO_CHANNEL, "-300", "3", "/d7000000000001"),
+    case(
+        "message of the channel to who wrote to it",
+        "message",
+        TO_CHANNEL | {"from": CHANNEL_BOT, "sender_chat": CHANNEL},
+        "-300",
+        "-200",
+        "/d7000000000001",
+    ),
+    case(
+        "callback_query in a channel's direct messages",
+        "callback_query",
+        PRESS | {"message": TO_CHANNEL | {"from": BOT}},
+        "-300",
+        "3",
+        "/d7000000000001",
+    ),
+    case("edited_message", "edited_message", IN_TOPIC, "-100", "3", "/t12"),
     case("channel_post", "channel_post", POST, "-200"),
     case("signed channel_post", "channel_post", POST | {"from": ANN}, "-200", "3"),
     case("edited_channel_post", "edited_channel_post", POST, "-200"),
@@ -183,7 +234,42 @@ CASES = [
         "3",
         business="bBc-1_x/",
     ),
-    case("guest_message", "guest_message", TEXT, "-100", "3"),
+    case("guest_message", "guest_message", GUEST, "-100", "3", guest="g/"),
+    case(
+        "guest_message in a private chat of others",
+        "guest_message",
+        GUEST | {"chat": BOBS_CHAT},
+        "5",
+        "3",
+        guest="g/",
+    ),
+    case(
+        "guest_message in topic", "guest_message", GUEST | IN_TOPIC, "-100", "3", "/t12", guest="g/"
+    ),
+    case("edited_message of a guest", "edited_message", GUEST, "-100", "3", guest="g/"),
+    case(
+        "callback_query on a guest's message",
+        "callback_query",
+        PRESS | {"message": TEXT | {"from": BOT, "guest_bot_caller_user": BOB}},
+        "-100",
+        "3",
+        guest="g/",
+    ),
+    case(
+        "callback_query on a message that summoned a guest",
+        "callback_query",
+        PRESS | {"message": GUEST | {"from": BOT}},
+        "-100",
+        "3",
+        guest="g/",
+    ),
+    case(
+        "message of another bot that is a guest",
+        "message",
+        TEXT | {"from": BOT, "guest_bot_caller_user": BOB},
+        "-100",
+        "99",
+    ),
     case("message_reaction", "message_reaction", REACTION | {"user": ANN}, "-100", "3"),
     case(
         "anonymous message_reaction",
@@ -221,7 +307,7 @@ CASES = [
         PRESS | {"message": IN_TOPIC | {"from": BOT}},
         "-100",
         "3",
-        12,
+        "/t12",
     ),
     case(
         "callback_query on an anonymous admin's message",
@@ -337,8 +423,14 @@ CASES = [
         "stopped_message_generation",
         {"chat": PRIVATE, "draft_id": 1, "message_thread_id": 12},
         "3",
-        None,
-        12,
+        "3",
+        "/t12",
+    ),
+    case(
+        "stopped_message_generation in a group",
+        "stopped_message_generation",
+        {"chat": GROUP, "draft_id": 1},
+        "-100",
     ),
 ]
 
@@ -451,8 +543,8 @@ class TestContexts:
 
         assert len({one, other, third}) == 3
 
-    @pytest.mark.parametrize("wrong", [None, True, "", 1.5, [], {}, object()], ids=repr)
-    def test_what_is_no_id_is_never_turned_into_a_key(self, wrong: object) -> None:
+    @pytest.mark.parametrize("wrong", [None, True, "", 1.5, [], {}, object()], ids=type)
+    def test_what_is_not_an_id_is_never_turned_into_a_key(self, wrong: object) -> None:
         for ctx in (
             {"chat_id": wrong, "user_id": wrong},
             SimpleNamespace(chat_id=wrong, user_id=wrong),
@@ -505,19 +597,112 @@ class TestConstant:
         with pytest.raises(ValueError, match=r"not empty: keys.constant\('global'\)"):
             keys.constant("")
 
-    def test_refuses_what_is_no_string(self) -> None:
+    def test_refuses_what_is_not_a_string(self) -> None:
         with pytest.raises(TypeError, match="needs a str, not None"):
             keys.constant(None)  # type: ignore[arg-type]  # the error under test
 
 
+class Bot:
+    """As some frameworks know theirs: by the token alone, until the first request."""
+
+    token = "42:T"
+
+    @property
+    def id(self) -> int:
+        raise RuntimeError("not initialized")
+
+
+def of_ptb(bot: Any) -> Any:
+    from telegram import Update
+
+    return Update.de_json(as_update("message", TEXT), bot)
+
+
+def of_aiogram(bot: Any) -> Any:
+    from aiogram.types import Update
+
+    return Update.model_validate(as_update("message", TEXT), context={"bot": bot})
+
+
+PYROGRAMS = SimpleNamespace(bot_token=None, me=SimpleNamespace(id=42, is_bot=True))
+BOTS: dict[str, Any] = {
+    "its id": {"chat_id": -100, "bot_id": 42},
+    "a dict": {"chat_id": -100, "bot": {"id": 42}},
+    "beside the update": {"update": as_update("message", TEXT), "bot": SimpleNamespace(id=42)},
+    "by its token": SimpleNamespace(chat_id=-100, bot=Bot()),
+    "pyrogram": SimpleNamespace(chat_id=-100, _client=PYROGRAMS),
+    "aiogram": of_aiogram(Bot()),
+    "aiogram, in a context": BotContext(of_aiogram(Bot())),
+    "python-telegram-bot": of_ptb(Bot()),
+}
+NO_BOTS: dict[str, Any] = {
+    "update": as_update("message", TEXT),
+    "update about another bot": as_update("managed_bot", {"user": ANN, "bot": BOT}),
+    "event about another bot": {"user": ANN, "bot": BOT},
+    "no token, no id": {"chat_id": 5, "bot": {"token": "secret"}, "bot_id": "42"},
+    "python-telegram-bot": of_ptb(None),
+}
+
+
+class TestPerBot:
+    @pytest.mark.parametrize("ctx", BOTS.values(), ids=BOTS)
+    def test_leads_with_the_bot_that_got_the_update(self, ctx: Any) -> None:
+        assert keys.per_bot(keys.chat)(ctx) == "@42/-100"
+        assert keys.per_bot(lambda _: 7)(ctx) == "@42/7"
+
+    @pytest.mark.parametrize("ctx", NO_BOTS.values(), ids=NO_BOTS)
+    def test_raises_where_nothing_names_the_bot(self, ctx: Any) -> None:
+        with pytest.raises(TypeError, match=r"keys\.per_bot\(chat_or_user\) finds no bot in"):
+            keys.per_bot(keys.chat_or_user)(ctx)
+
+    @pytest.mark.parametrize("key", [None, "", True, 1.5], ids=repr)
+    def test_leaves_what_is_not_a_key_as_it_is(self, key: Any) -> None:
+        assert keys.per_bot(lambda _: key)({"bot_id": 42}) is key
+
+    def test_awaits_an_async_function(self) -> None:
+        async def game(ctx: Any) -> str:
+            return "game"
+
+        assert asyncio.run(keys.per_bot(game)({"bot_id": 42})) == "@42/game"
+
+    def test_two_of_one_function_are_equal(self) -> None:
+        assert keys.per_bot(keys.chat) == keys.per_bot(keys.chat) != keys.per_bot(keys.user)
+
+    @pytest.mark.parametrize("wrong", [None, keys.per_bot(keys.chat)], ids=repr)
+    def test_refuses_what_is_not_a_key_function_without_a_bot(self, wrong: Any) -> None:
+        with pytest.raises(TypeError, match=r"takes a key function, keys\.per_bot\(keys\.chat\)"):
+            keys.per_bot(wrong)
+
+    def test_its_name_says_what_it_is_made_of(self) -> None:
+        per_user = keys.per_bot(keys.user)
+
+        assert repr(per_user) == "keys.per_bot(user)"
+        assert "poll has no user, so keys.per_bot(user) gave no key" in keys.why_no_key(
+            per_user, as_update("poll", POLL)
+        )
+
+
 STAND_INS = (ANONYMOUS["id"], CHANNEL_BOT["id"])
 NUMBERS = st.integers(-(10**17), 10**17).filter(lambda number: number not in STAND_INS)
-KEYS = st.builds(
-    keys.ParsedKey,
-    NUMBERS,
-    st.none() | NUMBERS,
-    st.none() | NUMBERS,
-    st.none() | st.text(min_size=1),
+OTHER_CHATS: list[dict[str, st.SearchStrategy[Any]]] = [
+    {},
+    {"business": st.text(min_size=1)},
+    {"guest": st.just(True)},
+]
+TOPICS: list[dict[str, st.SearchStrategy[Any]]] = [{}, {"thread": NUMBERS}, {"direct": NUMBERS}]
+KEYS = st.one_of(
+    [
+        st.builds(
+            keys.ParsedKey,
+            chat=NUMBERS,
+            user=st.none() | NUMBERS,
+            bot=st.none() | st.integers(1, 10**17),
+            **other,
+            **topic,
+        )
+        for other in OTHER_CHATS
+        for topic in TOPICS
+    ]
 )
 
 
@@ -533,6 +718,11 @@ class TestParse:
             ("3/-100/t12", keys.ParsedKey(-100, 3, 12)),
             ("bBc-1_x/3", keys.ParsedKey(3, None, None, "Bc-1_x")),
             ("b1/3/-100/t12", keys.ParsedKey(-100, 3, 12, "1")),
+            ("g/5", keys.ParsedKey(5, guest=True)),
+            ("g/3/-100/t12", keys.ParsedKey(-100, 3, 12, guest=True)),
+            ("3/-100/d7000000000001", keys.ParsedKey(-100, 3, direct=7000000000001)),
+            ("@42/-100", keys.ParsedKey(-100, bot=42)),
+            ("@42/bx/3/3/t1", keys.ParsedKey(3, 3, 1, "x", bot=42)),
             ("ba%252F%2F/3", keys.ParsedKey(3, None, None, "a%2F/")),
         ],
     )
@@ -543,11 +733,12 @@ class TestParse:
     @pytest.mark.parametrize(
         "key",
         ["", " 5", "5\n", "+5", "-0", "007", "1/2/3", "b/3", "b1", "3/t", "t3", "5/", "/5",
-         "None", "user:5", "٣", "1" * 25, "1/2/t3/t4", True],
+         "None", "user:5", "٣", "1" * 25, "1/2/t3/t4", "1/t2/d3", "bx/g/5",
+         "g/bx/5", "g", "g/", "@/5", "@x/5", "g/@42/5", True],
     )  # fmt: skip
     def test_refuses_what_no_key_function_makes(self, key: Any) -> None:
         with pytest.raises(
-            InvalidSessionKeyError, match=r"is no key of sessionkit\.keys"
+            InvalidSessionKeyError, match=r"is not a key of sessionkit\.keys"
         ) as caught:
             keys.parse(key)
 
@@ -564,10 +755,21 @@ class TestParse:
             "user_id": parsed.user,
             "thread_id": parsed.thread,
             "business_connection_id": parsed.business,
+            "guest_query_id": "q" if parsed.guest else None,
+            "direct_messages_topic_id": parsed.direct,
+            "bot_id": parsed.bot,
         }
-        key = keys.topic(ctx) if parsed.user is None else keys.user_in_topic(ctx)
+        function = keys.topic if parsed.user is None else keys.user_in_topic
+        key = function(ctx) if parsed.bot is None else keys.per_bot(function)(ctx)
 
         assert key == str(parsed)
+
+    @pytest.mark.parametrize(
+        "both", [{"thread": 1, "direct": 2}, {"business": "x", "guest": True}], ids=str
+    )
+    def test_no_key_has_both(self, both: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="not both"):
+            keys.ParsedKey(5, **both)
 
     def test_a_moved_chat_keeps_the_rest_of_its_key(self) -> None:
         assert str(replace(keys.parse("3/-100/t12"), chat=-200)) == "3/-200/t12"
@@ -674,3 +876,24 @@ class TestWhyNoKey:
 
     def test_a_callable_without_a_name_is_shown(self) -> None:
         assert "functools.partial" in keys.why_no_key(partial(print), MyContext())
+
+
+def table() -> str:
+    """All kinds of updates, and their keys, as docs/keys.md shows them."""
+    head = f"| update | has | {' | '.join(f'`{name}`' for name in KEY_FUNCTIONS)} |"
+    return "\n".join([head, "|---" * (2 + len(KEY_FUNCTIONS)) + "|", *map(row, CASES)])
+
+
+def row(case: Case) -> str:
+    kind = f"`{case.kind}`"
+    name = kind if case.name == case.kind else case.name.replace(case.kind, kind)
+    parts = {"chat": case.chat, "user": case.user, "topic": case.topic != case.chat}
+    has = ", ".join(part for part, there in parts.items() if there) or "nothing"
+    found = [getattr(case, name) for name in KEY_FUNCTIONS]
+    return f"| {name} | {has} | {' | '.join(f'`{key}`' if key else '-' for key in found)} |"
+
+
+def test_the_page_about_keys_has_this_table() -> None:
+    page = Path(__file__).parents[1].joinpath("docs", "keys.md").read_text("utf-8")
+
+    assert page.endswith(f"\n\n{table()}\n"), table()

@@ -6,19 +6,20 @@ import weakref
 from collections import UserDict
 from collections.abc import Callable, Mapping
 from enum import Enum
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar
 from unittest.mock import MagicMock, Mock
 
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sessionkit import _reading, keys
-from sessionkit._origin import ANONYMOUS_ADMIN, CHANNEL_SENDER, UPDATE_KINDS
+from sessionkit import keys
+from sessionkit._updates import attributes as _reading
+from sessionkit._updates.update import ANONYMOUS_ADMIN, CHANNEL_SENDER, UPDATE_KINDS
 from tests import slow_keys
-from tests.test_keys import CASES, FORMS, Case, as_object, as_update
+from tests.test_keys import CASES, FORMS, KEY_FUNCTIONS, Case, as_object, as_update, keys_of
 
 FUNCTIONS = (
     "chat",
@@ -52,9 +53,36 @@ def of_ptb(raw: dict[str, Any]) -> Any:
     return Update.de_json(raw, None)
 
 
+def of_older_ptb(raw: dict[str, Any]) -> Any:
+    """As a release makes it that is older than the kind of update, and than topics of channels."""
+    from telegram import Message, Update
+
+    kind, event = list(raw.items())[1]
+    if kind != "message":
+        return Update(1, api_kwargs={kind: event})
+    message = Message.de_json(event, None)
+    with message._unfrozen():
+        topic = event.get("direct_messages_topic")
+        message.direct_messages_topic = None
+        message.api_kwargs = MappingProxyType({"direct_messages_topic": topic} if topic else {})
+    return Update(1, message=message)
+
+
+def of_telebot(raw: dict[str, Any]) -> Any:
+    from telebot.types import Update
+
+    kind, event = list(raw.items())[1]
+    if kind == "purchased_paid_media":  # read by a name that Telegram does not send
+        event = event | {"from_user": event["from"]}
+    read_update: Any = Update  # telebot is not typed
+    return read_update.de_json({"update_id": 1, kind: event})
+
+
 LIBRARIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "aiogram": of_aiogram,
     "python-telegram-bot": of_ptb,
+    "an older python-telegram-bot": of_older_ptb,
+    "pyTelegramBotAPI": of_telebot,
     "dicts": lambda raw: raw,
     "SimpleNamespace": as_object,
 }
@@ -65,6 +93,7 @@ LIBRARIES: dict[str, Callable[[dict[str, Any]], Any]] = {
 def test_every_kind_of_update_of_every_library(case: Case, library: str) -> None:
     raw = as_update(case.kind, case.event)
     update = LIBRARIES[library](raw)
+    assert keys_of(update) == {name: getattr(case, name) for name in KEY_FUNCTIONS}
     event = raw[case.kind] if library == "dicts" else getattr(update, case.kind, None)
 
     for ctx in (
@@ -273,6 +302,10 @@ ID_NAMES = (
     "thread_id",
     "message_thread_id",
     "is_topic_message",
+    "topic_id",
+    "direct_messages_topic_id",
+    "guest_query_id",
+    "chat_instance",
     "migrate_to_chat_id",
     "migrate_from_chat_id",
 )
@@ -288,6 +321,10 @@ NAMES_OF_HOLDERS = (
     "update",
     "boost",
     "source",
+    "direct_messages_topic",
+    "guest_bot_caller_user",
+    "guest_message",
+    "api_kwargs",
     "callback_query",
     "poll",
     "chat_boost",
@@ -312,6 +349,14 @@ CONTEXTS = st.recursive(held(IDS), held, max_leaves=12)
 
 
 @given(CONTEXTS)
+@example({"chat_id": 1, "direct_messages_topic": 1, "direct_messages_topic_id": 1})
+@example(
+    {
+        "chat_id": 1,
+        "direct_messages_topic": {},
+        "api_kwargs": {"direct_messages_topic": {"topic_id": 1}},
+    }
+)
 def test_whatever_is_given(ctx: Any) -> None:
     assert_same(ctx)
 

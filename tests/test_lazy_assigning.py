@@ -220,7 +220,7 @@ def test_tasks_and_futures_may_be_assigned(storage: Any, kind: Any) -> None:
 
 
 def test_a_session_may_be_changed_by_a_coroutine_of_itself(storage: Any, kind: Any) -> None:
-    """grammY's documented way to reset, which waits for ever there."""
+    """grammY's documented way to reset, which never returns there."""
 
     async def counted(before: Any) -> Any:
         found = await before
@@ -411,6 +411,28 @@ def test_an_awaitable_that_is_assigned_while_a_read_is_in_flight_wins(kind: Any)
             assert await reader == {"n": 7}
 
         await update(sessions, kind(), handler)
+        assert storage.data == {"1": {"n": 7}}
+
+    run(main())
+
+
+def test_an_awaitable_that_is_assigned_while_one_waits_for_the_key_wins(kind: Any) -> None:
+    async def main() -> None:
+        storage = AsyncSpy(_1={"n": 1})
+        sessions = lazy(storage=storage)
+        ctx = kind()
+
+        async def handler(ctx: Any) -> None:
+            ctx.session = later({"n": 3})
+            assert await current(sessions, ctx) == {"n": 7}
+
+        async with sessions.open("1") as holder:
+            await holder
+            waiter = asyncio.create_task(update(sessions, ctx, handler))
+            await asyncio.sleep(2)
+            assert sessions._settings.locks.waiting
+            ctx.session = later({"n": 7})
+        await waiter
         assert storage.data == {"1": {"n": 7}}
 
     run(main())

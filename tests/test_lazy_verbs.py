@@ -7,8 +7,24 @@ from typing import Any
 
 import pytest
 
-from sessionkit import MemorySessionStorage, SessionClosedError, SessionEncodeError
-from tests.contexts import AsyncSpy, Ctx, Handler, Spy, assert_nothing_left, lazy, run, update
+from sessionkit import (
+    MemorySessionStorage,
+    NoInitialDataError,
+    SessionClosedError,
+    SessionEncodeError,
+    lazy_session,
+)
+from tests.contexts import (
+    AsyncSpy,
+    Ctx,
+    Handler,
+    Spy,
+    assert_nothing_left,
+    by_chat,
+    lazy,
+    run,
+    update,
+)
 from tests.test_lazy import Flavored
 
 
@@ -54,10 +70,12 @@ STATES = [touch, read, change, assign, assign_awaitable, delete]
 AFTER: dict[Handler, int] = {touch: 1, read: 1, change: 2, assign: 3, assign_awaitable: 4}
 
 
-def handle(kind: Any, *steps: Handler, storage: Any = None, **options: Any) -> Any:
+def handle(
+    kind: Any, *steps: Handler, storage: Any = None, make: Any = lazy, **options: Any
+) -> Any:
     """Run steps as one handler; return what is stored at the end."""
     storage = storage or Spy(_1={"n": 1})
-    sessions = lazy(storage=storage, **options)
+    sessions = make(storage=storage, **options)
 
     async def handler(ctx: Any) -> None:
         ctx.opened = sessions.of(ctx)
@@ -121,7 +139,7 @@ def test_untouched_reload_reads_once(kind: Any) -> None:
 @pytest.mark.parametrize("state", [*STATES, resolve_awaitable])
 def test_revert_gives_what_was_loaded(kind: Any, state: Handler) -> None:
     async def revert(ctx: Any) -> None:
-        await ctx.opened.revert()
+        ctx.opened.revert()
         assert await ctx.session == {"n": 1}
         assert not ctx.opened.is_changed
 
@@ -133,7 +151,10 @@ def test_revert_after_save_gives_what_was_saved(kind: Any) -> None:
         await ctx.opened.save()
         (await ctx.session)["n"] = 99
 
-    stored = handle(kind, assign, save_and_change, lambda ctx: ctx.opened.revert())
+    async def revert(ctx: Any) -> None:
+        ctx.opened.revert()
+
+    stored = handle(kind, assign, save_and_change, revert)
 
     assert stored == {"1": {"n": 3}}
 
@@ -141,10 +162,21 @@ def test_revert_after_save_gives_what_was_saved(kind: Any) -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_reset_gives_what_initial_gives(kind: Any, state: Handler) -> None:
     async def reset(ctx: Any) -> None:
-        await ctx.opened.reset()
+        ctx.opened.reset()
         assert await ctx.session == {"n": 0}
 
     assert handle(kind, state, reset, initial=lambda: {"n": 0}) == {"1": {"n": 0}}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_reset_without_initial_raises_and_changes_nothing(kind: Any, state: Handler) -> None:
+    async def reset(ctx: Any) -> None:
+        with pytest.raises(NoInitialDataError):
+            ctx.opened.reset()
+        after = AFTER.get(state)
+        assert await ctx.session == (after and {"n": after})
+
+    handle(kind, state, reset, make=lazy_session, get_session_key=by_chat)
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -206,7 +238,7 @@ def test_paused_lets_go_of_the_key(kind: Any, state: Handler) -> None:
     storage = Spy(_1={"n": 1})
 
     async def pause(ctx: Any) -> None:
-        locks = ctx.opened._settings.locks
+        locks = ctx.opened._record._settings.locks
         async with ctx.opened.paused():
             assert not locks.held
             if state is not delete:
@@ -300,7 +332,7 @@ def test_an_interrupt_inside_paused_is_raised_as_it_is(kind: Any) -> None:
 
 def test_fail_writes_nothing_but_what_was_saved(kind: Any) -> None:
     async def fail(ctx: Any) -> None:
-        ctx.opened.fail()
+        ctx.opened.discard()
 
     assert handle(kind, fail, assign) == {"1": {"n": 1}}
     assert handle(kind, assign_awaitable, fail) == {"1": {"n": 1}}

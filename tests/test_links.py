@@ -128,7 +128,7 @@ def texts_of_the_repository() -> Iterator[tuple[Path, str]]:
             yield Path(path), ROOT.joinpath(path).read_text("utf-8", "replace")
 
 
-def test_nobody_is_told_to_install_the_package_of_that_name_from_an_index() -> None:
+def test_docs_never_suggest_to_install_the_package_of_that_name_from_an_index() -> None:
     found = {str(path): BY_NAME.findall(text) for path, text in texts_of_the_repository()}
 
     assert {path: lines for path, lines in found.items() if lines} == {}

@@ -47,3 +47,11 @@ def test_a_number_alone_is_a_private_chat_and_its_user() -> None:
     assert asyncio.run(keys_of(sessions, user=3)) == {"3", "3/-100"}
     assert asyncio.run(keys_of(sessions, chat=3)) == {"3"}
     assert asyncio.run(keys_of(sessions, user=-3)) == set()
+
+
+def test_the_chat_of_a_guest_is_neither_the_bot_s_own_nor_a_user() -> None:
+    sessions = sessions_over(("g/5", "g/3/5", "@42/5", "@42/g/5"))
+
+    assert asyncio.run(keys_of(sessions, chat=5)) == {"@42/5"}
+    assert asyncio.run(keys_of(sessions, user=5)) == {"@42/5"}
+    assert asyncio.run(keys_of(sessions, user=3)) == {"g/3/5"}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import threading
+import traceback
+import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sessionkit._drive import run_sync
+from sessionkit import MemorySessionStorage, session
 from sessionkit._locks import table as _locks
-from sessionkit._locks import whereabouts as _whereabouts
-from sessionkit._locks.table import locks_of, own
-from sessionkit.errors import SessionLockTimeoutError
+from sessionkit._locks.owners import open_here
+from sessionkit._locks.table import locks_of
+from sessionkit._session import context
+from sessionkit._storage.sync_or_async import run_sync
+from sessionkit.errors import SessionLockTimeoutError, SessionReentrancyError
 from tests.clocks import FakeTimeLoop
 from tests.lock_users import Session, clean_table, run, thread, until_waiting, update, wait_until
 
@@ -277,7 +282,7 @@ def test_a_cancelled_waiter_leaves_the_line(locks: KeyLocks) -> None:
     run(main())
 
 
-def test_a_waiter_cancelled_but_not_told_yet_is_skipped(locks: KeyLocks) -> None:
+def test_a_waiter_cancelled_but_not_notified_yet_is_skipped(locks: KeyLocks) -> None:
     async def main() -> None:
         async with Session(locks, "1"):
             first = asyncio.create_task(Session(locks, "1").acquire())
@@ -420,7 +425,7 @@ def test_a_timeout_is_short_of_the_warning(
     assert not caplog.records
 
 
-def test_without_a_timeout_it_waits_for_ever_and_warns_once(
+def test_without_a_timeout_it_waits_forever_and_warns_once(
     locks: KeyLocks, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
@@ -437,6 +442,28 @@ def test_without_a_timeout_it_waits_for_ever_and_warns_once(
         ("sessionkit", logging.WARNING)
     ]
     assert "waiting for key '1' for 10 s now; held by task 'main'" in caplog.text
+
+
+def test_a_session_that_takes_its_key_again_is_warned_of_again(
+    locks: KeyLocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def visit() -> None:
+        async with Session(locks, "1"):
+            await asyncio.sleep(1)
+
+    async def main() -> None:
+        session = Session(locks, "1")
+        for _ in range(2):
+            waiting = [asyncio.create_task(visit()) for _ in range(3)]
+            await asyncio.sleep(0)
+            await session.acquire()
+            more = [asyncio.create_task(visit()) for _ in range(3)]
+            await asyncio.sleep(20)
+            session.release()
+            await asyncio.wait([*waiting, *more])
+
+    run(main())
+    assert len(caplog.records) == 2
 
 
 def test_no_timer_is_left_of_a_key_that_came_in_time(locks: KeyLocks) -> None:
@@ -629,14 +656,72 @@ def test_sessions_that_waited_are_let_go(locks: KeyLocks) -> None:
     assert [reference() for reference in gone] == [None] * 30
 
 
-def test_an_abandoned_session_is_not_kept_alive_by_its_owner(locks: KeyLocks) -> None:
-    async def main() -> None:
-        session = Session(locks, "1")
-        gone = weakref.ref(session)
-        own(session)
-        del session
-        gc.collect()
-        assert gone() is None
-        assert not _whereabouts.claims
+# Forks
 
-    run(main())
+
+def in_child(check: Callable[[], object]) -> None:
+    """Call *check* in a forked child of this process, and raise if it fails there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads, since Python 3.12
+        child = os.fork()
+    if child == 0:
+        try:
+            check()
+        except BaseException:  # nothing may get out into the tests of the parent
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+@forks
+def test_a_forked_child_starts_without_the_keys_of_its_parent(locks: KeyLocks) -> None:
+    taken, free = threading.Event(), threading.Event()
+
+    def holder() -> None:
+        with Session(locks, "1"), _locks.mutex, context._mutex:
+            taken.set()
+            free.wait()
+
+    def visitor() -> None:
+        with Session(locks, "2"):
+            pass
+
+    def check() -> None:
+        assert not (locks.held or locks.waiting or _locks.blocked or open_here())
+        assert _locks.mutex.acquire(blocking=False)
+        assert context._mutex.acquire(blocking=False)
+        with Session(locks, "1"), Session(locks, "2"):
+            pass
+
+    with Session(locks, "2"), thread(visitor):
+        wait_until(lambda: "2" in locks.waiting)
+        with thread(holder):
+            taken.wait()
+            try:
+                in_child(check)
+            finally:
+                free.set()
+        locks.release("2")
+        wait_until(lambda: not locks.held)
+        locks.held["2"] = None
+
+
+@forks
+def test_a_session_of_the_parent_ends_in_the_child_without_the_key() -> None:
+    sessions = session(initial=dict[str, int], storage=MemorySessionStorage())
+    other = sessions.sync.open("1")
+
+    def leave() -> None:
+        with other:
+            opening.__exit__(None, None, None)
+            with pytest.raises(SessionReentrancyError), sessions.sync.open("1"):
+                pass
+
+    opening = sessions.sync.open("1")
+    with opening:
+        in_child(leave)

@@ -342,11 +342,17 @@ def test_the_session_tells_where_its_data_is() -> None:
     sessions = strict()
 
     async def handler(ctx: Any) -> None:
+        opened: Any = sessions.of(ctx)
+        told = "this is the Session; its data is one step away: write session.data"
         with pytest.raises(TypeError) as caught:
-            sessions.of(ctx)["n"]
-        assert str(caught.value) == (
-            "this is the Session, its data is one step away: session.data['n']"
-        )
+            opened["n"]
+        assert str(caught.value) == f"{told}['n']"
+        with pytest.raises(TypeError) as caught:
+            opened["n"] = 1
+        assert str(caught.value) == f"{told}['n']"
+        with pytest.raises(AttributeError) as missing:
+            opened.count += 1
+        assert str(missing.value) == f"{told}.count"
 
     run(update(sessions, Ctx(), handler))
 
@@ -428,3 +434,24 @@ def test_what_is_stored_can_be_listed(make: Any) -> None:
         assert [item async for item in sessions.items(chat=2)] == [("2", {"n": 1})]
 
     run(main())
+
+
+async def yields(ctx: Any) -> Any:
+    ctx.session = {"n": 1}
+    yield
+
+
+def yields_at_once(ctx: Any) -> Any:
+    ctx.session = {"n": 1}
+    yield
+
+
+@pytest.mark.parametrize("handler", [yields, yields_at_once])
+def test_a_generator_as_a_handler_is_refused(make: Any, handler: Any) -> None:
+    sessions = make(storage=MemorySessionStorage())
+
+    with pytest.raises(TypeError, match=r"yields\w*\(\) has a yield: it is a generator"):
+        run(sessions(Ctx(), handler))
+    with pytest.raises(TypeError, match="has a yield"):
+        sessions.sync(Ctx(), handler)
+    assert_nothing_left(sessions)

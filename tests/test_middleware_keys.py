@@ -58,7 +58,9 @@ def test_keys_are_text_or_numbers(make: Any, get_key: Any, chat: Any, key: str) 
 
 @pytest.mark.parametrize("get_key", [by_chat, async_key])
 @pytest.mark.parametrize("chat", ["", True, 1.0, b"1", ["1"]])
-def test_what_is_no_key_is_refused_before_the_handler(make: Any, get_key: Any, chat: Any) -> None:
+def test_what_is_not_a_key_is_refused_before_the_handler(
+    make: Any, get_key: Any, chat: Any
+) -> None:
     storage = Spy()
     sessions = make(storage=storage, get_session_key=get_key)
     what = "empty" if chat == "" else f"{chat!r} ({type(chat).__name__})"

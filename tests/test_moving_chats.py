@@ -31,7 +31,7 @@ def message(chat: int, user: int = 3) -> dict[str, Any]:
 
 
 async def keys_in(sessions: Any) -> set[str]:
-    return {key async for key in sessions.keys()}  # noqa: SIM118 (they are no mapping)
+    return {key async for key in sessions.keys()}  # noqa: SIM118 (they are not a mapping)
 
 
 def by_room(ctx: Any) -> Any:
@@ -246,7 +246,7 @@ def test_fragments_follow_one_by_one() -> None:
 
 
 class Group:
-    """A plain context, which goes by express from the second update on."""
+    """A plain context."""
 
     session: Any
 
@@ -259,7 +259,7 @@ async def add_one_here(ctx: Group) -> None:
 
 
 @pytest.mark.parametrize("blocking", [False, True])
-def test_updates_that_go_by_express_follow_too(*, blocking: bool) -> None:
+def test_updates_of_plain_contexts_follow_too(*, blocking: bool) -> None:
     async def main() -> None:
         for chat in (OLD, OLD, OLD):
             await sessions(Group(chat), add_one_here)

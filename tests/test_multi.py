@@ -16,6 +16,7 @@ from sessionkit import (
     SessionFlavor,
     multi_session,
 )
+from sessionkit._storage.sync_or_async import resolve
 from tests.contexts import AsyncSpy, Handler, Spy, assert_nothing_left, lazy, run, strict, update
 
 
@@ -60,7 +61,7 @@ class Shop:
         return result
 
     def assert_nothing_left(self) -> None:
-        assert not self.sessions._seating.seated
+        assert not self.sessions._registry.open_on
         for name in ("cart", "prefs", "log", "notes"):
             assert_nothing_left(getattr(self.declared, name))
 
@@ -168,7 +169,7 @@ def test_other_values_are_refused(shop: Shop, kind: Any, value: Any, error: Any,
     shop.assert_nothing_left()
 
 
-def test_another_contexts_session_is_no_value(shop: Shop) -> None:
+def test_another_contexts_session_is_not_a_value(shop: Shop) -> None:
     async def main() -> None:
         async with shop.sessions.open(Flavored("a", "a")) as other:
             ctx = Flavored("b", "b")
@@ -334,7 +335,7 @@ def test_after_the_end_every_use_raises(shop: Shop, kind: Any) -> None:
         with pytest.raises(SessionClosedError, match="the update that owned '1' has ended"):
             use()
     with pytest.raises(SessionClosedError):
-        run(kept[0].log._get())
+        run(resolve(kept[0].log))
     assert isinstance(ctx, Flavored) or not hasattr(ctx, "session")
 
 
@@ -444,7 +445,7 @@ def test_two_fragments_cannot_share_a_place() -> None:
     )
 
 
-def test_what_is_no_fragment_is_refused() -> None:
+def test_what_is_not_a_fragment_is_refused() -> None:
     anything: Any = multi_session
     with pytest.raises(TypeError, match=r"^cart= must be session\(...\) or lazy_session\(...\)"):
         anything(cart={})
@@ -458,7 +459,7 @@ def test_what_is_no_fragment_is_refused() -> None:
         anything(Shop().declared, cart=strict())
 
 
-@pytest.mark.parametrize("name", ["shown", "assigned", "_hidden", "_ctx", "_end"])
+@pytest.mark.parametrize("name", ["_shown", "_assign", "_hidden", "_ctx", "_end"])
 def test_names_with_a_meaning_are_refused(name: str) -> None:
     fragments: Any = {name: strict()}
     with pytest.raises(TypeError) as caught:

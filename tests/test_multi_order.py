@@ -14,13 +14,15 @@ from sessionkit import (
     SessionClosedError,
     SessionEncodeError,
     SessionWriteError,
-    SyncLazySession,
+    enhance_storage,
     lazy_session,
     multi_session,
     session,
 )
 from sessionkit.testing import FakeContext
+from sessionkit.types import SyncLazySession
 from tests.contexts import AsyncSpy, Handler, assert_nothing_left, lazy, run, strict, until, update
+from tests.core import Clocked, Oops, Remote, counters, free
 from tests.test_multi import Ctx, Flavored, Shop
 
 if TYPE_CHECKING:
@@ -167,6 +169,29 @@ def test_a_cancelled_end_waits_for_what_it_writes() -> None:
     run(main())
 
 
+def test_an_unchanged_fragment_is_renewed_beside_one_that_changed() -> None:
+    async def main() -> None:
+        clock, inner = Clocked(), Remote()
+        storage: Any = enhance_storage(inner, ttl=100, sliding=True, clock=clock)
+        a, b = (counters(storage, prefix=prefix) for prefix in ("a-", "b-"))
+        sessions: Any = multi_session(a=a, b=b)
+
+        def change(ctx: Any) -> None:
+            ctx.session.a["n"] += 1
+            if clock.now < 1_700_000_001:
+                ctx.session.b["n"] += 1
+
+        await sessions(Ctx(), change)
+        clock.now += 60
+        await sessions(Ctx(), change)
+        clock.now += 60
+        assert (await a.get(1), await b.get(1)) == ({"n": 2}, {"n": 1})
+        assert free(a)
+        assert free(b)
+
+    run(main())
+
+
 def test_del_deletes_a_strict_fragment() -> None:
     shop = Shop(AsyncSpy(**{"_cart:1": {"n": 1}}))
 
@@ -231,6 +256,32 @@ def test_assigned_in_opposite_order_lazy_fragments_do_not_wait_for_each_other() 
             update(shop.sessions, Ctx("2", "2"), assign("notes", "log")),
             update(shop.sessions, Ctx("1", "1"), assign("notes", "log")),
         )
+        shop.assert_nothing_left()
+
+    run(main())
+
+
+def test_a_save_still_in_flight_at_the_end_is_over_before_anything_is_let_go() -> None:
+    async def main() -> None:
+        shop = Shop(AsyncSpy())
+        saves: list[asyncio.Task[None]] = []
+
+        async def handler(ctx: Any) -> None:
+            ctx.session.prefs["n"] = 1
+            shop.storage.gate.clear()
+            saves.append(asyncio.create_task(shop.declared.prefs.of(ctx).save()))
+            await until(lambda: shop.storage.under_way)
+            raise Oops
+
+        ending = asyncio.create_task(update(shop.sessions, Ctx(), handler))
+        await until(lambda: saves)
+        await asyncio.sleep(1)
+        assert not ending.done()
+        shop.storage.gate.set()
+        with pytest.raises(Oops):
+            await ending
+        assert shop.storage.data == {"prefs:1": {"n": 1}}
+        await saves[0]
         shop.assert_nothing_left()
 
     run(main())
@@ -335,7 +386,7 @@ def test_in_threads_async_handlers_are_refused() -> None:
     async def handler(ctx: Any) -> None:
         """Is never begun."""
 
-    with pytest.raises(TypeError, match="the handler is async, and here is no event loop"):
+    with pytest.raises(TypeError, match="the handler is async, and there is no event loop here"):
         shop.sessions.sync(Ctx(), handler)
     shop.assert_nothing_left()
 

@@ -125,7 +125,7 @@ def test_begin_twice_is_refused(sessions: Any) -> None:
         with pytest.raises(SessionError) as caught:
             await opening.begin()
         assert str(caught.value) == (
-            "this use of <Session '1', open> has begun already: open another"
+            "this use of <Session '1', open> is already active; call sessions.open() again"
         )
         await opening.close()
 
@@ -249,7 +249,7 @@ def test_there_must_be_something_to_hold(sessions: Any, *, ended: bool) -> None:
     run(main())
 
 
-def test_a_failing_end_is_raised_by_whoever_ends_it() -> None:
+def test_a_failing_end_raises_where_the_session_is_ended() -> None:
     storage = Spy(_1={"n": 1})
     sessions = strict(storage=storage)
     storage.broken = {"W"}
@@ -310,7 +310,8 @@ def test_the_key_of_an_open_session_cannot_be_opened_again(sessions: Any) -> Non
                 pass
         assert str(caught.value) == (
             "'1' is already open in this handler, so waiting for it would never end: "
-            "use sessions.of(ctx), or pass the session on"
+            "use sessions.of(ctx), or pass the session on. To change it together with other "
+            "keys: async with session.paused():, and inside sessions.open_many(...)"
         )
         async with sessions.open("2") as other:
             other.data["n"] = 2
@@ -341,7 +342,7 @@ def test_a_context_or_a_key_but_not_both(sessions: Any) -> None:
 
 
 def test_nothing_cannot_be_opened(sessions: Any) -> None:
-    with pytest.raises(NoSessionKeyError, match="None is no session key"):
+    with pytest.raises(NoSessionKeyError, match="None is not a session key"):
         sessions.open()
     for bad in ("", True):
         with pytest.raises(InvalidSessionKeyError):
@@ -420,3 +421,28 @@ def test_a_held_multi_session_waits_for_its_keys_too() -> None:
         await task
 
     asyncio.run(main())
+
+
+def test_a_key_function_may_be_async_in_every_way_to_open_a_context() -> None:
+    async def by_waiting(ctx: Any) -> Any:
+        return ctx.chat
+
+    async def main() -> None:
+        async with strict(get_session_key=by_waiting).open(Ctx(7)) as opened:
+            assert opened.key == "7"
+
+    run(main())
+    one, two = (strict(get_session_key=by_waiting, prefix=prefix) for prefix in "ab")
+    seen: list[Any] = []
+    multi_session(one=one, two=two).sync(Ctx(7), lambda ctx: seen.append(ctx.session.one))
+    assert len(seen) == 1
+
+
+def test_what_is_assigned_to_a_session_by_mistake_is_refused() -> None:
+    async def main() -> None:
+        async with strict().open(1) as opened:
+            mistaken: Any = opened
+            with pytest.raises(AttributeError, match=r"write session\.data\.n = \.\.\."):
+                mistaken.n = 5
+
+    run(main())

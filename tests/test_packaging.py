@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import io
 import json
 import pkgutil
 import re
 import shutil
 import subprocess
 import sys
+import tokenize
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +41,7 @@ TOP_LEVEL = {
     "benchmarks",
     "docs",
     "examples",
+    "findings",
     "pyproject.toml",
     "sessionkit",
     "tests",
@@ -172,7 +175,8 @@ def test_every_adapter_is_packaged_typed_measured_and_has_an_extra() -> None:
     assert set(tools["check-wheel-contents"]["toplevel"]) == packaged
     assert {adapter.name for adapter in adapters if not (adapter / "py.typed").exists()} == set()
     assert {name for name in names if not name.startswith("sessionkit_")} == set()
-    assert {name.removeprefix("sessionkit_") for name in names} - extras.keys() == set()
+    own = {name.removeprefix("sessionkit_").replace("_", "-") for name in names}
+    assert own - extras.keys() == set()
 
 
 def test_developers_and_ci_run_the_command_of_the_readme() -> None:
@@ -184,7 +188,8 @@ def test_developers_and_ci_run_the_command_of_the_readme() -> None:
         pytest.skip("README.md is not written yet")
     command = 'python -m pip install -e ".[dev]" && python -m pytest'
 
-    assert command in script.read_text("utf-8")
+    for part in command.split(" && "):
+        assert part in script.read_text("utf-8")
     assert command in readme
 
 
@@ -257,6 +262,82 @@ def test_the_reference_names_every_public_object() -> None:
 
     names = {name for module in public_modules() for name in exported(module)}
     assert names - described - {"__version__"} == set()
+
+
+# --- words --------------------------------------------------------------------------------
+
+HABITS = {
+    r"(?<!there )\b(?:is|are|was|were) no (?!longer\b|more\b|less\b)\w+": "is not a, is not an",
+    r"\b(?:whoever|whichever|wherever)\b": "the one that, any, in every place where",
+    r"\b(?:told|stands)\b": "reported, given, distinguished; is, means",
+    r"\bfor ever\b|\banew\b": "without limit, never expires; again, restarts",
+    r"\bbe it\b|\bno certain\b": "whether, even if; any",
+    r"\bha(?:s|ve) to do with\b|\bdear(?:er)?\b": "concerns, uses; slow, expensive",
+}
+"""What reads as a foreign idiom in technical English, and plain words instead."""
+
+
+def habits_in(text: str) -> list[str]:
+    """Return the habits in *text*; what is code, or the name of a parameter, is left out."""
+    plain = " ".join(re.sub(r"```.*?```|`[^`]*`|\*\w+\*", "", text, flags=re.DOTALL).split())
+    found = {
+        habit[0]: hint
+        for each, hint in HABITS.items()
+        for habit in re.finditer(each, plain, re.IGNORECASE)
+    }
+    return [f"{habit!r}: write {hint}" for habit, hint in found.items()]
+
+
+def texts_in_code() -> Iterator[tuple[str, str]]:
+    """Yield comments, texts (docstrings and messages among them) and names of tests."""
+    folders = ["sessionkit", "adapters", "examples", "benchmarks", "tests"]
+    for path in sorted(path for each in folders for path in ROOT.joinpath(each).rglob("*.py")):
+        if path == Path(__file__):  # which has the habits themselves
+            continue
+        source, place = path.read_text("utf-8"), path.relative_to(ROOT)
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                yield f"{place}:{token.start[0]}", token.string
+        for node in ast.walk(ast.parse(source)):
+            match node:
+                case ast.Constant(str(text)) if " " in text:
+                    yield f"{place}:{node.lineno}", text
+                case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) if "test_" in name:
+                    yield f"{place}:{node.lineno}", name.replace("_", " ")
+                case _:
+                    pass
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    for path in [ROOT / "README.md", *sorted(ROOT.joinpath("docs").glob("*.md"))]:
+        text = path.read_text("utf-8")
+        yield str(path.relative_to(ROOT)), text
+
+
+def test_pages_and_code_are_in_plain_english() -> None:
+    texts = [*pages(), *texts_in_code()]
+
+    assert {place: found for place, text in texts if (found := habits_in(text))} == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It is no\nstorage.",
+        "whoever waits",
+        "Mistakes are told.",
+        "for ever",
+        "opened anew",
+        "be it so",
+    ],
+)
+def test_habits_are_recognised(text: str) -> None:
+    assert habits_in(text) != []
+
+
+@pytest.mark.parametrize("text", ["there is no key", "it is no longer there", "`told`", "*anew*"])
+def test_plain_words_are_accepted(text: str) -> None:
+    assert habits_in(text) == []
 
 
 # --- the repository -----------------------------------------------------------------------

@@ -13,8 +13,8 @@ from sessionkit import (
     SessionFlavor,
     keys,
     multi_session,
-    session_data,
 )
+from sessionkit.adapters import session_data
 from tests.contexts import NO_KEY, Ctx, Inline, lazy, run, strict, update
 
 

@@ -302,8 +302,8 @@ QUICK: list[tuple[Callable[[Any], Any], Any]] = [
     (lambda opened: setattr(opened, "data", {"n": 7}), {"n": 7}),
     (lambda opened: setattr(opened, "data", None), None),
     (lambda opened: opened.reset(), {"n": 0}),
-    (lambda opened: opened.fail(), {"n": 5}),
-    (lambda opened: opened.data.update(n=6) or opened.fail(), {"n": 5}),
+    (lambda opened: opened.discard(), {"n": 5}),
+    (lambda opened: opened.data.update(n=6) or opened.discard(), {"n": 5}),
     (lambda opened: opened.data.update(n=6) or opened.revert(), {"n": 5}),
 ]
 

@@ -12,6 +12,7 @@ from sessionkit import (
     SessionDecodeError,
     SessionEncodeError,
     SessionFlavor,
+    multi_session,
     session,
 )
 from tests.core import (
@@ -189,7 +190,7 @@ def test_marking_a_session_as_failed_writes_nothing(storage: Any) -> None:
             opened.data["n"] = 1
             await opened.save()
             opened.data["n"] = 2
-            opened.fail()
+            opened.discard()
         assert await sessions.get(1) == {"n": 1}
 
     run(main())
@@ -318,7 +319,7 @@ def test_a_cancelled_write_keeps_the_lock_until_it_has_settled(settling: bool) -
 
         update = asyncio.create_task(sessions(Ctx(), first))
         await storage.begun.wait()
-        for _ in range(2):  # whoever is impatient twice waits all the same
+        for _ in range(2):  # a second cancellation does not end the wait either
             update.cancel()
             await asyncio.sleep(0)
         later = asyncio.create_task(sessions(Ctx(), count))
@@ -334,6 +335,43 @@ def test_a_cancelled_write_keeps_the_lock_until_it_has_settled(settling: bool) -
         await later
         assert storage.value("1") == {"n": 11}
         assert free(sessions)
+
+    run(main())
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("several", [False, True])
+def test_an_update_ends_after_what_a_task_saves(several: bool, cancelled: bool) -> None:
+    async def main() -> None:
+        storage = Remote(**{"1": {"n": 0}})
+        gate = storage.gates["write"] = asyncio.Event()
+        one = counters(storage)
+        sessions: Any = multi_session(one=one) if several else one
+        tasks: list[asyncio.Task[None]] = []
+
+        async def handler(ctx: Ctx) -> None:
+            opened = one.of(ctx)
+            opened.data["n"] = 1
+            tasks.append(asyncio.create_task(opened.save()))
+            await storage.begun.wait()
+            opened.data["n"] = 2
+            if not cancelled:  # a second one waits for the first
+                tasks.append(asyncio.create_task(opened.save()))
+
+        update = asyncio.create_task(sessions(Ctx(), handler))
+        await storage.begun.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        if cancelled:
+            update.cancel()
+            await asyncio.sleep(0)
+        assert not update.done()
+        assert one._settings.locks.held
+        gate.set()
+        ended = await asyncio.gather(update, *tasks, return_exceptions=True)
+        assert isinstance(ended[0], asyncio.CancelledError) is cancelled
+        assert storage.value("1") == {"n": 1 if cancelled else 2}
+        assert free(one)
 
     run(main())
 

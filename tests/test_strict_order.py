@@ -11,9 +11,12 @@ from sessionkit import (
     NoSessionKeyError,
     Session,
     SessionClosedError,
+    SessionEncodeError,
     SessionFlavor,
     SessionReentrancyError,
 )
+from sessionkit._session.record import Record
+from sessionkit._session.strict import handle_of
 from tests.core import (
     Ctx,
     Live,
@@ -40,20 +43,19 @@ def test_updates_of_one_chat_run_one_after_the_other_and_chats_side_by_side(stor
     async def main() -> None:
         sessions = counters(storage)
         open_now: list[Any] = []
-        most: list[int] = []
+        side_by_side = asyncio.Barrier(3)
 
         async def handler(ctx: Ctx) -> None:
             open_now.append(ctx.chat)
             assert len(set(open_now)) == len(open_now)
-            most.append(len(open_now))
             before = ctx.session["n"]
-            await asyncio.sleep(0.01)
+            async with asyncio.timeout(60):
+                await side_by_side.wait()
             ctx.session["n"] = before + 1
             open_now.remove(ctx.chat)
 
         await asyncio.gather(*(sessions(Ctx(number % 3), handler) for number in range(15)))
         assert [await sessions.get(chat) for chat in range(3)] == [{"n": 5}] * 3
-        assert max(most) == 3
         assert free(sessions)
 
     asyncio.run(main())
@@ -82,6 +84,7 @@ def test_without_a_lock_a_key_can_be_open_twice() -> None:
             one.data["n"] = 1
             other.data["n"] = 2
         assert await sessions.get(1) == {"n": 1}
+        assert free(sessions)
 
     run(main())
 
@@ -97,6 +100,17 @@ def test_a_lock_of_the_users_is_taken_before_the_read_and_given_back_after_the_w
         async with sessions.open(1) as opened:
             opened.data["n"] = 1
         assert lock.log == [(verb, "p-1") for verb in ("acquire", "read", "write", "release")]
+        assert free(sessions)
+
+    run(main())
+
+
+def test_a_lock_of_the_users_is_taken_by_one_update_after_the_other() -> None:
+    async def main() -> None:
+        lock = Lock()
+        sessions = counters(lock=lock)
+        await asyncio.gather(*(sessions(Ctx(), lambda ctx: None) for _ in range(2)))
+        assert lock.log == [("acquire", "1"), ("release", "1")] * 2
         assert free(sessions)
 
     run(main())
@@ -139,6 +153,19 @@ def test_a_lock_is_given_back_if_the_read_or_the_write_fails() -> None:
                     opened.data["n"] = 1
             assert lock.log == [("acquire", "1"), ("release", "1")]
             assert free(sessions)
+
+    run(main())
+
+
+def test_a_lock_is_given_back_if_the_data_cannot_be_written() -> None:
+    async def main() -> None:
+        lock = Lock()
+        sessions = counters(lock=lock)
+        with pytest.raises(SessionEncodeError):
+            async with sessions.open(1) as opened:
+                opened.data["n"] = object()
+        assert lock.log == [("acquire", "1"), ("release", "1")]
+        assert free(sessions)
 
     run(main())
 
@@ -212,7 +239,7 @@ def test_every_use_of_a_closed_session_says_how_to_open_one() -> None:
             assert caught.value.key == "424242"
         assert opened.key == "424242"
         assert opened.has_key
-        opened.fail()
+        opened.discard()
         assert repr(opened) == "<Session '424242', closed>"
 
     run(main())
@@ -287,9 +314,22 @@ def test_a_session_shows_what_state_it_is_in() -> None:
                 assert repr(opened) == "<Session '1', paused>"
             with pytest.raises(TypeError, match=r"session\.data\['n'\]"):
                 opened["n"]
-        assert repr(Session[Data](sessions._settings, "1")) == "<Session '1', not open yet>"
+        waiting = handle_of(Record[Data](sessions._settings, "1"))
+        assert repr(waiting) == "<Session '1', not open yet>"
         with pytest.raises(SessionClosedError, match="still waiting to be opened"):
-            _ = Session[Data](sessions._settings, "1").data
+            _ = waiting.data
+
+    run(main())
+
+
+def test_a_hold_of_a_session_without_a_key_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        sessions = counters()
+        opening = sessions.open(Ctx(None))
+        await opening.begin()
+        async with opening.hold(asyncio.current_task()):
+            await opening.close()
+        assert free(sessions)
 
     run(main())
 
@@ -304,5 +344,61 @@ def test_a_waiting_session_is_not_usable_from_its_context() -> None:
             with pytest.raises(SessionClosedError, match="still waiting"):
                 _ = ctx.session
         await waiting
+
+    run(main())
+
+
+# Two saves of one session at a time
+
+
+def test_two_saves_at_a_time_write_one_after_the_other(storage: Any) -> None:
+    async def main() -> None:
+        sessions = counters(storage)
+        async with sessions.open(1) as opened:
+            opened.data["n"] = 1
+            await asyncio.gather(opened.save(), opened.save(force=True), opened.save())
+        assert await sessions.get(1) == {"n": 1}
+        async with sessions.open(1) as opened:
+            opened.data["n"] = 2
+            saving = asyncio.create_task(opened.save())
+            await asyncio.sleep(0)
+            opened.data["n"] = 3
+        await saving
+        assert await sessions.get(1) == {"n": 3}
+        assert free(sessions)
+
+    run(main())
+
+
+def test_a_save_in_a_child_task_is_over_before_a_failing_handler_lets_go(storage: Any) -> None:
+    async def main() -> None:
+        sessions = counters(storage)
+        tasks: list[asyncio.Task[None]] = []
+        with pytest.raises(Oops):
+            async with sessions.open(1) as opened:
+                opened.data["n"] = 1
+                tasks.append(asyncio.create_task(opened.save()))
+                await asyncio.sleep(0)
+                raise Oops
+        stored = await sessions.get(1)
+        await asyncio.gather(*tasks)
+        assert await sessions.get(1) == stored == {"n": 1}
+
+    run(main())
+
+
+def test_a_save_beside_a_pause_is_saved_once(storage: Any) -> None:
+    async def main() -> None:
+        sessions = counters(storage)
+
+        async def pause(opened: Any) -> None:
+            async with opened.paused():
+                await sessions.update(1, lambda data: {"n": data["n"] + 1})
+
+        async with sessions.open(1) as opened:
+            opened.data["n"] = 1
+            await asyncio.gather(pause(opened), opened.save())
+            assert opened.data == {"n": 2}
+        assert await sessions.get(1) == {"n": 2}
 
     run(main())

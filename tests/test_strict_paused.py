@@ -15,6 +15,7 @@ from sessionkit import (
     Sessions,
     session,
 )
+from sessionkit.testing import FakeClock
 from tests.core import (
     Ctx,
     Lock,
@@ -148,7 +149,7 @@ def test_a_handler_cancelled_in_a_pause_keeps_what_the_pause_saved() -> None:
     run(main())
 
 
-def test_whoever_is_cancelled_in_a_pause_is_cancelled_even_if_the_key_is_gone() -> None:
+def test_cancellation_in_a_pause_propagates_even_if_the_key_is_gone() -> None:
     async def main() -> None:
         sessions = counters(lock_timeout=5)
         async with sessions.open(1) as opened:
@@ -165,7 +166,7 @@ def test_whoever_is_cancelled_in_a_pause_is_cancelled_even_if_the_key_is_gone() 
     run(main())
 
 
-def test_a_key_that_is_not_to_be_had_again_raises_and_the_data_stays_out_of_reach() -> None:
+def test_a_pause_raises_if_its_key_cannot_be_locked_again() -> None:
     async def main() -> None:
         storage = Remote()
         sessions = counters(storage, lock_timeout=5)
@@ -283,6 +284,57 @@ def test_debug_hides_no_error_and_keeps_nothing_of_deleted_sessions() -> None:
         await sessions(Ctx(None), lambda ctx: None)
 
     run(main())
+
+
+class Slow:
+    """Takes some seconds of a clock for each read and write."""
+
+    def __init__(self, clock: FakeClock, *, read: float = 0, write: float = 0) -> None:
+        self.clock = clock
+        self.seconds = {"read": read, "write": write}
+        self.stored: dict[str, Any] = {}
+
+    def read(self, key: str) -> Any:
+        self.clock.advance(self.seconds["read"])
+        return self.stored.get(key)
+
+    def write(self, key: str, value: Any) -> None:
+        self.clock.advance(self.seconds["write"])
+        self.stored[key] = value
+
+    def delete(self, key: str) -> None:
+        del self.stored[key]
+
+
+def test_debug_names_a_storage_that_blocks_the_loop_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr("sessionkit._session.settings.perf_counter", clock)
+
+    async def change(**options: Any) -> None:
+        async with counters(**options).open(1) as opened:
+            opened.data["n"] += 1
+
+    def blocked() -> list[str]:
+        return [text for text in caplog.messages if "blocked the event loop" in text]
+
+    run(change(storage=Slow(clock, read=1)))
+    run(change(storage=Slow(clock, read=0.04, write=0.04), debug=True))
+    assert blocked() == []
+    threads = counters(storage=Slow(clock, read=1), debug=True)
+    with threads.sync.open(1) as opened:
+        opened.data["n"] += 1
+    threads.sync.delete(1)
+    assert blocked() == []
+
+    run(change(storage=Slow(clock, read=0.25, write=0.5), debug=True))
+    run(change(storage=Slow(clock, write=0.5), debug=True))
+
+    assert [text.partition(",")[0] for text in blocked()] == [
+        "Slow blocked the event loop for 250 ms to read a session",
+        "Slow blocked the event loop for 500 ms to write a session",
+    ]
 
 
 # Waiting

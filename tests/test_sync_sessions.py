@@ -17,9 +17,9 @@ from sessionkit import (
     NoSessionKeyError,
     SessionClosedError,
     SQLiteSessionStorage,
-    SyncLazySession,
     SyncSession,
 )
+from sessionkit.types import SyncLazySession
 from tests.contexts import AsyncSpy, Ctx, Spy, assert_nothing_left, lazy, run, strict
 
 
@@ -147,7 +147,7 @@ def test_each_verb_of_the_session_works(make: Any) -> None:
         session.delete()
         assert storage.data == {}
         session.data = {"n": 9}
-        session.fail()
+        session.discard()
 
     assert storage.data == {}
     assert_nothing_left(sessions)
@@ -185,7 +185,7 @@ def test_an_interrupt_inside_paused_is_raised(make: Any) -> None:
     assert_nothing_left(sessions)
 
 
-def test_reprs_and_mistakes_are_told(make: Any) -> None:
+def test_reprs_and_mistakes_are_clear(make: Any) -> None:
     sessions = make(storage=Spy())
     assert repr(sessions.sync) == f"{sessions!r}.sync"
 
@@ -286,7 +286,7 @@ def test_an_async_handler_is_refused_and_nothing_written(make: Any) -> None:
     with pytest.raises(TypeError) as caught:
         sessions.sync(Ctx(), changing)
     assert str(caught.value) == (
-        "the handler is async, and here is no event loop: await sessions(ctx, handler)"
+        "the handler is async, and there is no event loop here: await sessions(ctx, handler)"
     )
     assert storage.data == {}
     assert_nothing_left(sessions)

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import sessionkit.types
-from sessionkit import ANY, MemorySessionStorage, enhance_storage, lazy_session, session
+from sessionkit import MemorySessionStorage, enhance_storage, lazy_session, session
+from sessionkit.protocols import ANY
 
 
 def test_what_is_returned_has_a_name_to_annotate_with() -> None:

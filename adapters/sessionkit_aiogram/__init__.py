@@ -9,8 +9,9 @@
         session.data.count += 1
 
 ``install`` is for all handlers of a dispatcher, ``SessionMiddleware`` for those
-of a router, ``with_session`` for one.  ``FSMStorage`` and ``EventIsolation`` keep
-what FSM and Scenes remember.  See docs/aiogram.md.
+of a router, ``with_session`` for one.  ``gather_albums`` makes one update of an
+album.  ``FSMStorage`` and ``EventIsolation`` keep what FSM and Scenes remember.
+See docs/aiogram.md.
 """
 
 try:
@@ -22,11 +23,19 @@ except ImportError as _error:
     )
     raise ImportError(_msg, name="aiogram") from _error
 
+from sessionkit_aiogram._albums import gather_albums
 from sessionkit_aiogram._decorator import with_session
 from sessionkit_aiogram._fsm import EventIsolation, FSMStorage
 from sessionkit_aiogram._install import install
 from sessionkit_aiogram._middleware import SessionMiddleware
 
-__all__ = ["EventIsolation", "FSMStorage", "SessionMiddleware", "install", "with_session"]
+__all__ = [
+    "EventIsolation",
+    "FSMStorage",
+    "SessionMiddleware",
+    "gather_albums",
+    "install",
+    "with_session",
+]
 
 del _base

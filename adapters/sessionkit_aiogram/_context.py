@@ -1,4 +1,4 @@
-"""What sessions are opened on: always the Update, so that whoever opens them again joins."""
+"""What sessions are opened on: always the Update, so that opening them again joins."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from aiogram.dispatcher.event.bases import CancelHandler, SkipHandler
-from aiogram.types import ErrorEvent, Update
+from aiogram.types import CallbackQuery, ErrorEvent, Update
+from aiogram.types.update import UpdateTypeLookupError
 
 SIGNALS: Final = (CancelHandler, SkipHandler)
 """What handlers raise to say where to go on, not that they failed."""
@@ -19,3 +20,14 @@ def context_of(event: object, data: Mapping[str, Any]) -> object:
     if isinstance(event, ErrorEvent):
         return event.update
     return data.get("event_update", event)
+
+
+def parts_of(ctx: object) -> tuple[object, ...]:
+    """Return what handlers have of an update: its event, and the message of a button."""
+    try:
+        event = ctx.event if isinstance(ctx, Update) else ctx
+    except UpdateTypeLookupError:  # younger than aiogram
+        return ()
+    if isinstance(event, CallbackQuery) and event.message is not None:
+        return event, event.message
+    return (event,)

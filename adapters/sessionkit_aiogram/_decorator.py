@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from aiogram.types import TelegramObject
 
 from sessionkit.adapters import Bindable, Binding, MergeChats, is_async
-from sessionkit_aiogram._context import SIGNALS, context_of
+from sessionkit_aiogram._context import SIGNALS, context_of, parts_of
 
 R = TypeVar("R")
 
@@ -57,21 +57,31 @@ def _opening(binding: Binding, function: Callable[..., Any]) -> Any:
     takes_all = inspect.Parameter.VAR_KEYWORD in kinds.values()
     takes_update = takes_all or "event_update" in kinds
 
-    def opening(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def context_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         ctx = context_of(_event_in(args), kwargs)
         if not takes_update:
             kwargs.pop("event_update", None)
-        return binding.open(ctx)
+        return ctx
 
     @wraps(function)
     async def opened(*args: Any, **kwargs: Any) -> Any:
-        async with opening(args, kwargs) as arguments:
-            return await function(*args, **{**kwargs, **arguments})
+        ctx = context_in(args, kwargs)
+        with binding.ending(ctx):
+            async with binding.open(ctx) as arguments:
+                with binding.shown_on(ctx, *parts_of(ctx)):
+                    return await function(*args, **{**kwargs, **arguments})
+        return None
 
     @wraps(function)
     def opened_in_thread(*args: Any, **kwargs: Any) -> Any:
-        with opening(args, kwargs) as arguments:
+        ctx = context_in(args, kwargs)
+        with (
+            binding.ending(ctx),
+            binding.open(ctx) as arguments,
+            binding.shown_on(ctx, *parts_of(ctx)),
+        ):
             return function(*args, **{**kwargs, **arguments})
+        return None
 
     if not takes_update:
         shown.append(inspect.Parameter("event_update", inspect.Parameter.KEYWORD_ONLY))

@@ -17,14 +17,9 @@ from aiogram.fsm.storage.base import (
     StorageKey,
 )
 
-from sessionkit import (
-    MemorySessionStorage,
-    SessionLock,
-    Storage,
-    lazy_session,
-    session,
-    storage_from_url,
-)
+from sessionkit import MemorySessionStorage, keys, lazy_session, session, storage_from_url
+from sessionkit.adapters import PersonalSource, pause_along
+from sessionkit.protocols import SessionLock, Storage
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -36,7 +31,7 @@ _NotDictLikeError: Final[type[Exception]] = getattr(exceptions, "DataNotDictLike
 class FSMStorage(BaseStorage):
     """Keeps states and data of FSM and Scenes in a storage of sessionkit.
 
-    Keys tell bots, business connections, topics and destinies apart, whatever the
+    Keys distinguish bots, business connections, topics and destinies, whatever the
     strategy.  Data is held to what the storage gives back equal.  ``update_data``
     loses no update, not even of another process if the storage has conditional
     writes.  For timeouts wrap the storage by ``enhance_storage``.
@@ -50,7 +45,7 @@ class FSMStorage(BaseStorage):
         wrapped: The storage.
 
     Raises:
-        TypeError: *storage* is no storage.
+        TypeError: *storage* is not a storage.
         ValueError: The URL is wrong.
     """
 
@@ -85,7 +80,7 @@ class FSMStorage(BaseStorage):
         """Replace the data of *key*; an empty mapping removes it.
 
         Raises:
-            DataNotDictLikeError: *data* is no mapping.
+            DataNotDictLikeError: *data* is not a mapping.
             SessionEncodeError: It would not come back equal; nothing was written.
         """
         _check_mapping(data)
@@ -100,11 +95,15 @@ class FSMStorage(BaseStorage):
         """Update the data of *key* as ``dict.update`` does, in one step; return all of it.
 
         Raises:
-            DataNotDictLikeError: *data* is no mapping.
+            DataNotDictLikeError: *data* is not a mapping.
             SessionEncodeError: It would not come back equal; nothing was written.
         """
         _check_mapping(data)
         return await self._data.update(fsm_key(key), lambda stored: {**stored, **data})
+
+    def personal_data(self) -> list[PersonalSource]:
+        """Return what is kept of users: for ``sessionkit.personal_data``, and the command line."""
+        return [PersonalSource(each, _parsed) for each in (self._states, self._data)]
 
     def create_isolation(
         self,
@@ -134,7 +133,7 @@ class EventIsolation(BaseEventIsolation):
         storage: Isolations of one storage keep each other out.
         prefix: Begins all keys, as in ``FSMStorage``.
         lock: A lock that holds between processes as well.
-        lock_timeout: How long to wait, as ``timedelta`` or seconds; None for ever.
+        lock_timeout: How long to wait, as ``timedelta`` or seconds; None: no limit.
     """
 
     def __init__(
@@ -153,6 +152,7 @@ class EventIsolation(BaseEventIsolation):
             lock=lock or True,
             lock_timeout=lock_timeout,
         )
+        pause_along(self._locks)
 
     @asynccontextmanager
     async def lock(self, key: StorageKey) -> AsyncGenerator[None, None]:
@@ -187,6 +187,10 @@ def fsm_key(key: StorageKey) -> str:
     if key.destiny != DEFAULT_DESTINY:
         segments.append(f"@{quote(key.destiny, safe='')}")
     return "/".join(segments)
+
+
+def _parsed(key: str) -> keys.ParsedKey:
+    return keys.parse(f"@{key.partition('/@')[0]}")
 
 
 def _check_mapping(data: object) -> None:

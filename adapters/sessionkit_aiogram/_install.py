@@ -30,7 +30,7 @@ def install(
     """Give all handlers of *dp* the sessions of their update, as arguments.
 
     They are opened once for each update, before filters, and saved when all its
-    handlers are through; error handlers get them anew.  Middlewares that *dp* had
+    handlers are through; error handlers get newly opened ones.  Middlewares that *dp* had
     before are outside of them, later ones inside.
 
     Args:
@@ -42,9 +42,10 @@ def install(
         **named: Several instead, ``install(dp, cart=carts, prefs=prefs)``.
 
     Raises:
-        TypeError: *dp* is no dispatcher, or the sessions are none.
+        TypeError: *dp* is not a dispatcher, or *sessions* are not sessions.
         ValueError: A name is taken: by aiogram, workflow data, or sessions installed
-            before; or it is no identifier.
+            before; or it is not an identifier.  Sessions installed before share storage
+            and prefix with these.
     """
     if not isinstance(dp, Dispatcher):
         msg = (
@@ -54,7 +55,8 @@ def install(
         raise TypeError(msg)
     middleware = SessionMiddleware(sessions, name=name, migrate_chats=migrate_chats, **named)
     for argument in middleware.names:
-        _refuse_taken(dp, argument)
+        refuse_taken_name(dp, argument)
+    middleware._binding.refuse_beside(each._binding for each in _installed(dp))
     dp.update.outer_middleware(middleware)
     dp.errors.middleware(middleware)
 
@@ -64,12 +66,17 @@ def install(
     dp.startup.register(check_names)
 
 
-def _refuse_taken(dp: Dispatcher, name: str) -> None:
+def refuse_taken_name(dp: Dispatcher, name: str) -> None:
+    """Check the name of an argument.
+
+    Raises:
+        ValueError: It is taken: by aiogram, workflow data, or sessions installed before.
+    """
     if name in _OF_AIOGRAM:
         by = "an argument that aiogram gives to handlers"
     elif name in dp.workflow_data:
         by = f"workflow data: {dp.workflow_data[name]!r}"
-    elif name in _installed(dp):
+    elif any(name in each.names for each in _installed(dp)):
         by = "installed already, on this dispatcher"
     else:
         return
@@ -77,8 +84,5 @@ def _refuse_taken(dp: Dispatcher, name: str) -> None:
     raise ValueError(msg)
 
 
-def _installed(dp: Dispatcher) -> set[str]:
-    middlewares = dp.update.outer_middleware
-    return {
-        name for each in middlewares if isinstance(each, SessionMiddleware) for name in each.names
-    }
+def _installed(dp: Dispatcher) -> list[SessionMiddleware]:
+    return [each for each in dp.update.outer_middleware if isinstance(each, SessionMiddleware)]

@@ -8,9 +8,9 @@ from typing import Any
 from aiogram import BaseMiddleware
 from aiogram.types import ErrorEvent, TelegramObject
 
-from sessionkit import SessionError
-from sessionkit.adapters import Bindable, Binding, MergeChats
-from sessionkit_aiogram._context import SIGNALS, context_of
+from sessionkit import REPEATED, SessionError
+from sessionkit.adapters import Bindable, Binding, MergeChats, any_number_of_times
+from sessionkit_aiogram._context import SIGNALS, context_of, parts_of
 
 
 class SessionMiddleware(BaseMiddleware):
@@ -56,8 +56,21 @@ class SessionMiddleware(BaseMiddleware):
         event: TelegramObject,
         data: dict[str, Any],
     ) -> Any:
-        if isinstance(event, ErrorEvent) and not self._is_asked_for(data):
-            return await handler(event, data)
+        ctx = context_of(event, data)
+        if isinstance(event, ErrorEvent):
+            if not self._is_asked_for(data):
+                return await handler(event, data)
+            with any_number_of_times(ctx):  # it has failed, and may come again
+                return await self._open(ctx, handler, event, data)
+        return await self._open(ctx, handler, event, data)
+
+    async def _open(
+        self,
+        ctx: object,
+        handler: Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]],
+        event: TelegramObject,
+        data: dict[str, Any],
+    ) -> Any:
 
         async def call(sessions: dict[str, Any]) -> Any:
             added = sessions
@@ -66,12 +79,14 @@ class SessionMiddleware(BaseMiddleware):
                 added = {name: session for name, session in sessions.items() if name not in data}
             data.update(added)
             try:
-                return await handler(event, data)
+                with self._binding.shown_on(ctx, *parts_of(ctx)):
+                    return await handler(event, data)
             finally:
                 for name in added:  # error handlers get the same dict
                     data.pop(name, None)
 
-        return await self._binding.run(context_of(event, data), call)
+        result = await self._binding.run(ctx, call)
+        return None if result is REPEATED else result  # None: it is handled
 
     def _is_asked_for(self, data: Mapping[str, Any]) -> bool:
         """Whether the handler that comes next wants a session; outer middlewares cannot know."""

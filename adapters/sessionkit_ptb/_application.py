@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Awaitable, Generator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from telegram.ext import Application
 
+from sessionkit import RepeatedUpdateError
 from sessionkit_ptb._context import ContextProperty
 from sessionkit_ptb._under_way import UnderWay, has_sessions
 
@@ -38,13 +41,14 @@ class SessionApplicationMixin(Application[BT, CCT, UD, CD, BD, JQ]):
 
     _session_binding: Binding
     _sessions_under_way: dict[int, UnderWay]
-    _session_endings: set[asyncio.Task[None]]
+    _session_tasks: set[asyncio.Task[Any]]
+    """Hold sessions, or end them."""
 
     def __init__(self, *, session_binding: Binding, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._session_binding = session_binding
         self._sessions_under_way = {}
-        self._session_endings = set()
+        self._session_tasks = set()
 
     async def initialize(self) -> None:
         """Check that the contexts can show sessions, and initialize.
@@ -81,8 +85,10 @@ class SessionApplicationMixin(Application[BT, CCT, UD, CD, BD, JQ]):
 
         Returns:
             Whether no further handler is to see the update: also if its
-            sessions could not be opened.
+            sessions could not be opened, or it was handled already.
         """
+        if isinstance(error, RepeatedUpdateError) and error.ctx is update:
+            return True
         under_way = self._sessions_under_way.get(id(update))
         if under_way is None:
             return await super().process_error(update, error, job, coroutine)
@@ -98,10 +104,12 @@ class SessionApplicationMixin(Application[BT, CCT, UD, CD, BD, JQ]):
         name: str | None = None,
     ) -> asyncio.Task[R]:
         """Start a task; for an *update* under way, its sessions stay open until the task ends."""
-        task: asyncio.Task[R] = super().create_task(coroutine, update, name=name)
+        with nullcontext() if self.running else _warnings_of_the_caller():
+            task: asyncio.Task[R] = super().create_task(coroutine, update, name=name)
         under_way = self._sessions_under_way.get(id(update))
         if under_way is not None and under_way.is_open:
-            task.add_done_callback(partial(self._end_task, under_way, under_way.hold()))
+            self._session_tasks.add(task)
+            task.add_done_callback(partial(self._end_task, under_way, under_way.hold(task)))
         return task
 
     async def stop(self) -> None:
@@ -115,10 +123,11 @@ class SessionApplicationMixin(Application[BT, CCT, UD, CD, BD, JQ]):
         await super().shutdown()
 
     def _end_task(self, under_way: UnderWay, hold: Hold, task: asyncio.Task[Any]) -> None:
+        self._session_tasks.discard(task)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         ending = asyncio.create_task(self._leave(under_way, error, hold))
-        self._session_endings.add(ending)
-        ending.add_done_callback(self._session_endings.discard)
+        self._session_tasks.add(ending)
+        ending.add_done_callback(self._session_tasks.discard)
 
     async def _leave(
         self, under_way: UnderWay, error: BaseException | None, hold: Hold | None = None
@@ -134,8 +143,18 @@ class SessionApplicationMixin(Application[BT, CCT, UD, CD, BD, JQ]):
             await self.process_error(under_way.update, failure)
 
     async def _ended(self) -> None:
-        while self._session_endings:
-            await asyncio.wait(self._session_endings)
+        while others := self._session_tasks - {asyncio.current_task()}:
+            await asyncio.wait(others)
+
+
+@contextmanager
+def _warnings_of_the_caller() -> Generator[None, None, None]:
+    """Let what PTB warns of name the line that calls the method around, not that method."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for each in caught:
+        warnings.warn(each.message, stacklevel=4)
 
 
 def check_context(context: type, binding: Binding) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from telegram.ext import CallbackContext, ExtBot
 
-from sessionkit import LazySessionFlavor, SessionClosedError, SessionFlavor, SessionProperty
+from sessionkit import LazySessionFlavor, SessionClosedError, SessionFlavor
+from sessionkit.adapters import SessionProperty
 
 if TYPE_CHECKING:
     from telegram.ext import Application
@@ -60,7 +61,8 @@ class SessionContextMixin(CallbackContext[BT, UD, CD, BD]):
         """Open the sessions: called when the first handler has matched."""
         under_way: UnderWay | None = getattr(self, "_sessions_under_way", None)
         if under_way is not None:
-            await under_way.begin()
+            with under_way.ending():
+                await under_way.begin()
         await super().refresh_data()
 
 

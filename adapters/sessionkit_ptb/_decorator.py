@@ -7,15 +7,9 @@ from typing import Any, Protocol, TypeVar, overload
 
 from telegram.ext import ApplicationHandlerStop
 
-from sessionkit import (
-    LazySession,
-    LazySessions,
-    MultiSession,
-    MultiSessions,
-    Session,
-    Sessions,
-)
+from sessionkit import LazySession, LazySessions, MultiSession, Session, Sessions
 from sessionkit.adapters import Bindable, Binding, MergeChats, is_async
+from sessionkit.types import MultiSessions
 from sessionkit_ptb._under_way import has_sessions
 
 S = TypeVar("S")
@@ -53,13 +47,17 @@ class WithSessions(Protocol):
 
 
 class JobRun:
-    """One run of a job, as key functions see it: its chat and user, and the job itself.
+    """One run of a job, as key functions see it: its chat and user, the job itself, the bot.
 
     Runs of one job may overlap, and each is to have a session of its own.
     """
 
-    def __init__(self, job: Any) -> None:
+    update_identity: None = None
+    """A run comes once by its nature: see ``once=``."""
+
+    def __init__(self, job: Any, bot: Any) -> None:
         self.job = job
+        self.bot = bot
         self.chat_id: int | None = job.chat_id
         self.user_id: int | None = job.user_id
 
@@ -109,11 +107,16 @@ def with_session(
         named: Several instead, for the arguments ``cart``, ``prefs``.
 
     Raises:
-        TypeError: *sessions* are no sessions; the function is not async, or has no
+        TypeError: *sessions* are not sessions; the function is not async, or has no
             such argument.
     """
     binding = Binding(
-        sessions, named, name=name, migrate_chats=migrate_chats, signals=(ApplicationHandlerStop,)
+        sessions,
+        named,
+        name=name,
+        migrate_chats=migrate_chats,
+        signals=(ApplicationHandlerStop,),
+        stop=ApplicationHandlerStop,
     )
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -130,6 +133,6 @@ def _origin(*args: Any, **kwargs: Any) -> object:
     """What a call is about: jobs get ``(context)``, handlers ``(update, context)``."""
     *before, context = (*args, *kwargs.values())
     if context.job is not None:
-        return JobRun(context.job)
+        return JobRun(context.job, context.bot)
     update = before[-1]
     return update if has_sessions(update) else context

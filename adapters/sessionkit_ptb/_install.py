@@ -10,9 +10,11 @@ from telegram.ext import (
     ContextTypes,
 )
 
-from sessionkit import LazySessions, MultiSession, MultiSessions, SessionProperty, Sessions
-from sessionkit.adapters import Bindable, Binding, MergeChats
+from sessionkit import LazySessions, MultiSession, Sessions
+from sessionkit.adapters import Bindable, Binding, MergeChats, SessionProperty
+from sessionkit.types import MultiSessions
 from sessionkit_ptb._application import SessionApplicationMixin, check_context
+from sessionkit_ptb._classes import derived, naming
 from sessionkit_ptb._context import (
     ContextProperty,
     LazySessionContext,
@@ -91,7 +93,7 @@ def install(
         The builder.
 
     Raises:
-        TypeError: *builder* is no ``ApplicationBuilder``; *sessions* are no sessions.
+        TypeError: *builder* is not an ``ApplicationBuilder``; *sessions* are not sessions.
         ValueError: Sessions are installed already, or a context has such a name.
     """
     if not isinstance(builder, ApplicationBuilder):
@@ -101,9 +103,14 @@ def install(
         )
         raise TypeError(msg)
     binding = Binding(
-        sessions, named, name=name, migrate_chats=migrate_chats, signals=(ApplicationHandlerStop,)
+        sessions,
+        named,
+        name=name,
+        migrate_chats=migrate_chats,
+        signals=(ApplicationHandlerStop,),
+        stop=ApplicationHandlerStop,
     )
-    settings: Any = builder  # it tells nobody else what it is set to
+    settings: Any = builder  # it has no public way to ask what it is set to
     kwargs: dict[str, Any] = settings._application_kwargs
     if "session_binding" in kwargs:
         msg = (
@@ -135,13 +142,13 @@ def _context_class(base: type, names: tuple[str, ...]) -> type:
             )
             raise ValueError(msg)
     properties = {name: ContextProperty() for name in names}
-    return _derived(base, SessionContextMixin, properties)
+    return derived(base, SessionContextMixin, properties)
 
 
 def _application_class(base: type) -> type:
     """The user's application class with what ends sessions."""
     slots = tuple(SessionApplicationMixin.__annotations__)
-    return _derived(base, SessionApplicationMixin, {"__slots__": slots})
+    return derived(base, SessionApplicationMixin, {"__slots__": slots})
 
 
 def _builder_class(base: type[ApplicationBuilder[Any, Any, Any, Any, Any, Any]]) -> type:
@@ -155,14 +162,4 @@ def _builder_class(base: type[ApplicationBuilder[Any, Any, Any, Any, Any, Any]])
         check_context(application.context_types.context, application._session_binding)
         return application
 
-    return type(base.__name__, (base,), {"__slots__": (), "build": build, **_naming(base)})
-
-
-def _derived(base: type, mixin: type, members: dict[str, Any]) -> type:
-    bases = (base,) if issubclass(base, mixin) else (mixin, base)
-    return type(base.__name__, bases, {**members, **_naming(base)})
-
-
-def _naming(base: type) -> dict[str, Any]:
-    names = ("__module__", "__qualname__", "__doc__")
-    return {name: getattr(base, name) for name in names}
+    return type(base.__name__, (base,), {"__slots__": (), "build": build, **naming(base)})

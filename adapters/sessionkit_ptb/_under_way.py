@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from telegram import Update
 
 from sessionkit.adapters import Binding
 from sessionkit.types import Hold
+
+if TYPE_CHECKING:
+    import asyncio
+    from contextlib import AbstractContextManager
 
 
 class UnderWay:
     """The sessions of an update that an application handles.
 
-    They are opened once, by the first handler that matches, and end when all
-    who have to do with the update have left: ``Application.process_update``,
+    They are opened once, by the first handler that matches, and end with the
+    last reference to them: ``Application.process_update``,
     and the tasks that it or handlers started for it.
     """
 
@@ -33,7 +39,7 @@ class UnderWay:
 
     @property
     def is_over(self) -> bool:
-        """Whether all who have to do with the update have left."""
+        """Whether the reference count is zero."""
         return not self._parties
 
     async def begin(self) -> None:
@@ -45,8 +51,12 @@ class UnderWay:
         except BaseException:
             self.could_not_open = True
             raise
-        for context in self._contexts:
+        for context in (*self._contexts, *_parts_of(self.update)):
             self._use.show_on(context)
+
+    def ending(self) -> AbstractContextManager[None]:
+        """End the update quietly if it was handled already: ``with``."""
+        return self._binding.ending(self.update)
 
     def show_on(self, context: object) -> None:
         """Let *context* show the sessions as soon as they are open, until they end."""
@@ -59,18 +69,18 @@ class UnderWay:
         if error is not None:
             self._use.fail(error)
 
-    def hold(self) -> Hold:
-        """Keep the sessions open for one party more; ``leave`` must follow."""
-        hold = self._use.hold()
+    def hold(self, task: asyncio.Task[Any]) -> Hold:
+        """Add a reference, held by a task; ``leave`` must follow."""
+        hold = self._use.hold(task)
         self._parties += 1
         return hold
 
     def leave(self) -> None:
-        """One party less."""
+        """Release one reference."""
         self._parties -= 1
 
     async def end(self, hold: Hold | None = None) -> None:
-        """Save and close with the last party: that of *hold*, or of the update itself."""
+        """Release one reference, *hold* or the update's own; the last one saves and closes."""
         try:
             if hold is not None:
                 await hold.release()
@@ -81,6 +91,14 @@ class UnderWay:
         finally:
             if self.is_over:
                 self._contexts.clear()
+
+
+def _parts_of(update: object) -> list[object]:
+    """What handlers may pass on of an update: its message, and the query of a button."""
+    if not isinstance(update, Update):
+        return []
+    parts = (update.effective_message, update.callback_query)
+    return [part for part in parts if part is not None]
 
 
 def has_sessions(update: object) -> bool:

@@ -1,4 +1,4 @@
-"""sessionkit for pyrogram and its forks: kurigram, pyrofork, hydrogram.
+"""sessionkit for pyrogram and its forks: kurigram, pyrofork, pyrotgfork, hydrogram.
 
     from sessionkit_pyrogram import install
 

@@ -11,22 +11,27 @@ class RawUpdate:
     """What a ``RawUpdateHandler`` gets, as one object for key functions.
 
     Its ids are not those of the Bot API, so ``sessionkit.keys`` find no key in
-    it: give a key function of your own, or open a session by its key.
+    it: give a key function of your own, or open a session by its key.  *bot* is the client.
     """
 
     update: Any
     users: dict[int, Any]
     chats: dict[int, Any]
+    bot: Any = None
 
 
-def context_of(_client: object, update: object, *more: Any, **_sessions: object) -> object:
+def context_of(client: object, update: object, *more: Any, **_sessions: object) -> object:
     """Return the context among the arguments of a handler.
 
     Messages that were deleted come as a list; they are all of one chat.
     """
     if more:
-        return RawUpdate(update, *more)
-    return cast("list[object]", update)[0] if _is_filled(update) else update
+        users, chats = more
+        return RawUpdate(update, users, chats, client)
+    context: Any = cast("list[object]", update)[0] if _is_filled(update) else update
+    if getattr(context, "_client", client) is None:  # some kinds are made without
+        context._client = client
+    return context
 
 
 def _is_filled(update: object) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Protocol, TypeVar, overload
 
-from sessionkit.adapters import Bindable, Binding, MergeChats
+from sessionkit.adapters import Bindable, MergeChats
 from sessionkit_pyrogram._calls import called, opening
-from sessionkit_pyrogram._packages import SIGNALS
+from sessionkit_pyrogram._packages import binding_of
 
 R = TypeVar("R")
 
@@ -50,7 +50,7 @@ def with_session(
         TypeError: The handler has no parameter for any, or has it where client or
             update come; or the arguments make no sense.
     """
-    binding = Binding(sessions, named, name=name, migrate_chats=migrate_chats, signals=SIGNALS)
+    binding = binding_of(sessions, named, name=name, migrate_chats=migrate_chats)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
         binding.require(function)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from sessionkit.adapters import Bindable, Binding, MergeChats
 from sessionkit_pyrogram._calls import callback_for, refuse
-from sessionkit_pyrogram._packages import SIGNALS, AnyClient, package_of
+from sessionkit_pyrogram._packages import AnyClient, binding_of, package_of
 
 _FIRST: Final = -math.inf  # the group before all others
 _WITHOUT_UPDATE: Final = frozenset(
@@ -19,7 +18,7 @@ _WITHOUT_UPDATE: Final = frozenset(
 )
 
 _log = logging.getLogger("sessionkit")
-_names: Final[WeakKeyDictionary[Any, set[str]]] = WeakKeyDictionary()
+_bindings: Final[WeakKeyDictionary[Any, list[Binding]]] = WeakKeyDictionary()
 
 
 def install(
@@ -34,7 +33,7 @@ def install(
     """Give those handlers of *app* their session that have a parameter ``session``.
 
     It is open while the handler runs, and saved when it returns; the next handler
-    of the same update reads anew.  Handlers without such a parameter are left
+    of the same update reads again.  Handlers without such a parameter are left
     alone.  Handlers that were added before get theirs, too, and so do plugins.
 
     Args:
@@ -46,18 +45,19 @@ def install(
         **named: Several instead, ``install(app, cart=carts, prefs=prefs)``.
 
     Raises:
-        TypeError: *app* is no client, or the sessions are none.  From then on: a
+        TypeError: *app* is not a client, or the sessions are none.  From then on: a
             handler is added that cannot get the session it asks for.
-        ValueError: A name is taken by sessions installed before; or is no identifier.
+        ValueError: A name is taken by sessions installed before; or is not an identifier.
+            Sessions installed before share storage and prefix with these.
     """
     package = package_of(app)
-    binding = Binding(sessions, named, name=name, migrate_chats=migrate_chats, signals=SIGNALS)
-    _claim(app, binding.names)
+    binding = binding_of(sessions, named, name=name, migrate_chats=migrate_chats, package=package)
+    _claim(app, binding)
     _Installed(app, binding, _follower(package, binding)).begin()
 
 
 class _Installed:
-    """What stands between a client and the handlers that are added to it."""
+    """What lies between a client and the handlers that are added to it."""
 
     def __init__(self, app: AnyClient, binding: Binding, follower: Any) -> None:
         self._app = app
@@ -118,14 +118,15 @@ def _follower(package: Any, binding: Binding) -> Any:
     return handler
 
 
-def _claim(app: object, names: Iterable[str]) -> None:
-    taken = _names.setdefault(app, set())
-    for name in names:
-        if name in taken:
+def _claim(app: object, binding: Binding) -> None:
+    before = _bindings.setdefault(app, [])
+    for name in binding.names:
+        if any(name in each.names for each in before):
             msg = (
                 f"the name {name!r} is taken by sessions installed before on this client. Give "
                 "another, install(app, sessions, name='memory'), or several in one: "
                 "install(app, cart=carts, prefs=prefs)"
             )
             raise ValueError(msg)
-    taken.update(names)
+    binding.refuse_beside(before)
+    before.append(binding)

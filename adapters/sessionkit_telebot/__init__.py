@@ -9,7 +9,8 @@
         session.data.count += 1
 
 ``install`` is for all handlers of a bot, ``with_session`` for one.  On an
-``AsyncTeleBot`` handlers are async, and get a ``Session``.  See docs/telebot.md.
+``AsyncTeleBot`` handlers are async, and get a ``Session``.  ``StateStorage`` and
+``AsyncStateStorage`` keep what states remember.  See docs/telebot.md.
 """
 
 try:
@@ -23,7 +24,8 @@ except ImportError as _error:
 
 from sessionkit_telebot._decorator import with_session
 from sessionkit_telebot._install import install
+from sessionkit_telebot._states import AsyncStateStorage, StateStorage
 
-__all__ = ["install", "with_session"]
+__all__ = ["AsyncStateStorage", "StateStorage", "install", "with_session"]
 
 del _telebot

@@ -30,14 +30,20 @@ def with_session(
         sessions: What ``session``, ``lazy_session`` or ``multi_session`` returned.
         name: The parameter that gets *sessions*.
         migrate_chats: As in ``install``, but only messages that the handler
-            gets can tell that a group became a supergroup.
+            gets can say that a group became a supergroup.
         named: Several sessions instead, by the names of their parameters.
 
     Raises:
         TypeError: The function has no parameter for any of them, or the
             arguments are none that ``install`` takes.
     """
-    binding = Binding(sessions, named, name=name, migrate_chats=migrate_chats)
+    binding = Binding(
+        sessions,
+        named,
+        name=name,
+        migrate_chats=migrate_chats,
+        has_update_ids=False,  # only install() sees updates
+    )
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
         binding.require(function)

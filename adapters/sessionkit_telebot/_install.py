@@ -26,6 +26,7 @@ from weakref import WeakSet
 
 import telebot
 from telebot import asyncio_handler_backends, handler_backends
+from telebot.types import JsonDeserializable
 
 from sessionkit.adapters import Bindable, Binding, MergeChats, is_async
 
@@ -61,7 +62,7 @@ def install(
         sessions: What ``session``, ``lazy_session`` or ``multi_session`` returned.
         name: The parameter that gets *sessions*.
         migrate_chats: Whether the sessions of a group follow it when it becomes
-            a supergroup, also if no handler takes the message that tells so.
+            a supergroup, also if no handler takes the message that says so.
             A function ``(theirs, mine)`` merges where both chats have data,
             ``theirs`` is the supergroup's; with several sessions, give a
             mapping from names to functions.  Without one both are kept, and
@@ -69,8 +70,8 @@ def install(
         named: Several sessions instead, by the names of their parameters.
 
     Raises:
-        TypeError: *bot* is no bot of telebot; neither or both of *sessions* and
-            *named* are given, or something that is no ``Sessions``; a handler
+        TypeError: *bot* is not a bot of telebot; neither or both of *sessions* and
+            *named* are given, or something that is not a ``Sessions``; a handler
             that asks for a session is ``async def`` on a ``TeleBot``, or is
             not on an ``AsyncTeleBot`` (raised where it is added).
         ValueError: The bot has sessions already, or telebot gives handlers an
@@ -80,10 +81,12 @@ def install(
     on_loop = _runs_on_loop(bot)
     _check_free(bot, binding.names)
     _installed.add(bot)
-    inject = _injector(binding, on_loop=on_loop)
+    inject = _injector(binding, _marking(bot), on_loop=on_loop)
     _inject_handlers(bot, inject)
     if not on_loop:
         _inject_steps(bot, binding, inject)
+    if binding.has_once:
+        _tell_identities(bot, on_loop=on_loop)
     if migrate_chats is not False:
         _follow_first(bot, binding, on_loop=on_loop)
 
@@ -109,7 +112,49 @@ def _check_free(bot: Bot, names: tuple[str, ...]) -> None:
         raise ValueError(msg)
 
 
-def _injector(binding: Binding, *, on_loop: bool) -> Callable[[Function], Function]:
+def _marking(bot: Any) -> Callable[..., Any]:
+    """What sessions are opened on: the update, which does not know its bot until it is said."""
+    number: str = bot.token.partition(":")[0]
+    bot_id = int(number) if number.isdecimal() else None
+
+    def context_of(event: Any, *_: Any, **__: Any) -> Any:
+        event.bot_id = bot_id
+        return event
+
+    return context_of
+
+
+def _is_event(part: object) -> bool:
+    return isinstance(part, JsonDeserializable)
+
+
+def _tell_identities(bot: Any, *, on_loop: bool) -> None:
+    """Let each event know the id of its update, for ``once=``: handlers do not get that."""
+    process = bot.process_new_updates
+    prefix: str = bot.token.partition(":")[0]
+
+    def tell(updates: list[Any]) -> None:
+        for update in updates:
+            identity = f"{prefix}:{update.update_id}"
+            fields: Any = update.__dict__
+            events: Any = filter(_is_event, fields.values())
+            for event in events:
+                event.update_identity = identity
+
+    async def process_new_updates(updates: list[Any]) -> None:
+        tell(updates)
+        await process(updates)
+
+    def process_new_updates_sync(updates: list[Any]) -> None:
+        tell(updates)
+        process(updates)
+
+    bot.process_new_updates = process_new_updates if on_loop else process_new_updates_sync
+
+
+def _injector(
+    binding: Binding, context_of: Callable[..., Any], *, on_loop: bool
+) -> Callable[[Function], Function]:
     def inject(function: Function) -> Function:
         if binding.asked_for(function) is not None and is_async(function) is not on_loop:
             wanted = (
@@ -119,7 +164,7 @@ def _injector(binding: Binding, *, on_loop: bool) -> Callable[[Function], Functi
             )
             msg = f"{getattr(function, '__qualname__', function)}() asks for a session. {wanted}"
             raise TypeError(msg)
-        return binding.inject(function)
+        return binding.inject(function, context_of)
 
     return inject
 
@@ -141,7 +186,7 @@ def _inject_handlers(bot: Any, inject: Callable[[Function], Function]) -> None:
 
 
 def _kinds_of_handlers(bot: Any) -> list[str]:
-    """``message``, ``callback_query`` and so on; functions as middlewares are no handlers."""
+    """``message``, ``callback_query`` and so on; functions as middlewares are not handlers."""
     found = [re.fullmatch(r"add_(?!middleware)(\w+)_handler", name) for name in dir(bot)]
     return [match[1] for match in found if match]
 

@@ -1,34 +1,38 @@
-"""The stored shape: ``{"v": version, "__d": data, "e": expiry}``, as grammY writes it."""
+"""An envelope taken apart, and what an enhanced storage says about it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sessionkit._data.envelope import (
+    DATA,
+    EXPIRES,
+    VERSION,
+    Kept,
+    Number,
+    is_envelope,
+    kept_in,
+    number_in,
+)
 
 if TYPE_CHECKING:
-    from sessionkit._types import Revision
-
-Number: TypeAlias = int | float
-
-_DATA: Final = "__d"
-_VERSION: Final = "v"
-_EXPIRES: Final = "e"
-_FIELDS: Final = frozenset({_DATA, _VERSION, _EXPIRES})
+    from sessionkit.protocols import Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """Data with what is stored beside it.
 
     Attributes:
         data: None if there is none.
         version: The schema version, None if the data never had one.
         expires: Milliseconds since the epoch, None if the data never expires.
+        kept: Fields that belong to other releases, None if there are none.
     """
 
     data: Any
     version: Number | None = None
     expires: Number | None = None
+    kept: Kept | None = None
 
     def has_expired(self, now: int) -> bool:
         """Return whether the expiry has been reached at *now*, in epoch milliseconds."""
@@ -40,62 +44,60 @@ class Envelope:
 
     def to_plain(self) -> dict[str, Any]:
         """Return what is to be stored, in the order grammY writes it."""
-        plain: dict[str, Any] = {} if self.version is None else {_VERSION: self.version}
-        plain[_DATA] = self.data
+        plain: dict[str, Any] = {} if self.version is None else {VERSION: self.version}
+        plain[DATA] = self.data
         if self.expires is not None:
-            plain[_EXPIRES] = self.expires
+            plain[EXPIRES] = self.expires
+        if self.kept is not None:
+            plain.update(self.kept)
         return plain
 
 
-@dataclass(frozen=True, slots=True)
 class EnhancedRevision:
     """What an enhanced storage knows of a stored value; opaque but for ``migrated``.
+
+    Two are equal if they are of the same value.
 
     Attributes:
         inner: The revision of the storage inside, None if that has no revisions.
         migrated: Whether the data given out is newer than what is stored: it counts
             as changed, and should be written.
         expires: The stored expiry, in epoch milliseconds.
-        version: The stored schema version.
+        kept: The stored fields that belong to other releases.
     """
 
-    inner: Revision | None
-    migrated: bool = field(default=False, compare=False)
-    expires: Number | None = field(default=None, compare=False)
-    version: Number | None = field(default=None, compare=False)
+    __slots__ = ("expires", "inner", "kept", "migrated")
+
+    def __init__(
+        self,
+        inner: Revision | None,
+        expires: Number | None = None,
+        kept: Kept | None = None,
+        *,
+        migrated: bool = False,
+    ) -> None:
+        self.inner: Revision | None = inner
+        self.migrated: bool = migrated
+        self.expires: Number | None = expires
+        self.kept: Kept | None = kept
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EnhancedRevision) and self.inner == other.inner
+
+    def __hash__(self) -> int:
+        return hash(self.inner)
+
+    def __repr__(self) -> str:
+        return f"EnhancedRevision({self.inner!r}, migrated={self.migrated})"
 
 
 def envelope_of(stored: Any) -> Envelope:
-    """Return *stored* taken apart; what is no envelope is data without one."""
-    if not _is_envelope(stored):
+    """Return *stored* taken apart; what is not an envelope is data without one."""
+    if not is_envelope(stored):
         return Envelope(stored)
     return Envelope(
-        stored[_DATA],
-        version=_number(stored.get(_VERSION)),
-        expires=_number(stored.get(_EXPIRES)),
+        stored[DATA],
+        version=number_in(stored, VERSION),
+        expires=number_in(stored, EXPIRES),
+        kept=kept_in(stored) or None,
     )
-
-
-def _is_envelope(stored: object) -> TypeGuard[dict[str, Any]]:
-    # Strict, since user data may have a "__d" of its own.  Null passes as a number:
-    # it is how grammY's JSON spells the NaN and the Infinity that it lets through.
-    return (
-        _is_dict(stored)
-        and _DATA in stored
-        and _FIELDS.issuperset(stored)
-        and _is_number_or_null(stored.get(_VERSION))
-        and _is_number_or_null(stored.get(_EXPIRES))
-    )
-
-
-def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
-    return isinstance(value, dict)
-
-
-def _is_number_or_null(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _number(value: Number | None) -> Number | None:
-    is_nan = value != value  # noqa: PLR0124 (also right for None and big integers)
-    return None if is_nan else value

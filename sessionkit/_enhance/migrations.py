@@ -8,11 +8,13 @@ from copy import deepcopy
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from sessionkit._drive import resolve
+from sessionkit._data.envelope import unknown_version
+from sessionkit._storage.sync_or_async import ask, discard, is_awaitable
 from sessionkit.errors import NewerVersionError, SessionMigrationError
 
 if TYPE_CHECKING:
-    from sessionkit._enhance.envelope import Envelope, Number
+    from sessionkit._data.envelope import Number
+    from sessionkit._enhance.envelope import Envelope
 
 Migration: TypeAlias = Callable[[Any], Any]
 """Takes data of the version before; returns it, or an awaitable of it, in the new one."""
@@ -21,12 +23,18 @@ Migration: TypeAlias = Callable[[Any], Any]
 class _Step(NamedTuple):
     version: Decimal
     migrate: Migration
+    is_async: bool
 
     async def take(self, key: str, data: Any) -> Any:
         try:
-            migrated = await resolve(self.migrate(data))
+            migrated = self.migrate(data)
+            if self.is_async:
+                migrated = await ask(migrated)
         except Exception as error:
             raise self._failure(key, f"failed: {error!r}.") from error
+        if is_awaitable(migrated):
+            discard(migrated)
+            raise self._failure(key, "returned an awaitable: declare it with 'async def'.")
         if migrated is None:
             raise self._failure(key, "returned None: forgot return?")
         return migrated
@@ -44,14 +52,14 @@ class Migrations:
     """All migrations of one program, in order.
 
     Attributes:
-        latest: The newest version, as it is stored.
-        may_wait: Whether a function is declared to be a coroutine function.
+        latest: The newest version, as it is stored; None if there are no migrations.
+        is_async: Whether a function is declared with ``async def``.
     """
 
     def __init__(self, functions: Mapping[Any, Migration]) -> None:
         self._steps = sorted(_steps(functions), key=lambda step: step.version)
-        self.latest: Number = as_number(self._steps[-1].version)
-        self.may_wait: bool = any(map(_is_declared_async, functions.values()))
+        self.latest: Number | None = as_number(self._steps[-1].version) if self._steps else None
+        self.is_async: bool = any(step.is_async for step in self._steps)
 
     async def run(self, key: str, envelope: Envelope) -> tuple[Any, bool]:
         """Return the data in the newest version, and whether it had to be migrated.
@@ -73,6 +81,8 @@ class Migrations:
     def _pending(self, key: str, version: Number | None) -> list[_Step]:
         if version is None:
             return self._steps
+        if not self._steps:
+            raise unknown_version(key, version)
         stored = Decimal(str(version))
         if stored > self._steps[-1].version:
             raise self._too_new(key, version)
@@ -98,9 +108,6 @@ def _steps(functions: Mapping[Any, Migration]) -> list[_Step]:
     if not isinstance(functions, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
         msg = f"migrations must map versions to functions, as in {{1: add_age}}, not {functions!r}"
         raise TypeError(msg)
-    if not functions:
-        msg = "migrations is empty: give at least one, or leave the option out"
-        raise ValueError(msg)
     _refuse_equal_versions(functions)
     return [_step(version, migrate) for version, migrate in functions.items()]
 
@@ -119,7 +126,7 @@ def _step(version: Any, migrate: Migration) -> _Step:
     if not callable(migrate):
         msg = f"the migration to version {version!r} must be a function, not {migrate!r}"
         raise TypeError(msg)
-    return _Step(_parse(version), migrate)
+    return _Step(_parse(version), migrate, _is_declared_async(migrate))
 
 
 def _parse(given: object) -> Decimal:
@@ -138,7 +145,7 @@ def _parse(given: object) -> Decimal:
 def _checked(given: object, version: Decimal) -> Decimal:
     if version.is_finite() and Decimal(str(float(version))) == version:
         return version
-    msg = f"the version {given!r} is no number that JSON can store exactly: use a shorter one"
+    msg = f"the version {given!r} is not a number that JSON can store exactly: use a shorter one"
     raise ValueError(msg)
 
 

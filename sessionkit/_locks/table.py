@@ -9,29 +9,30 @@ Taking and giving back a free key is inlined where it is hot, and needs no mutex
     if locks.waiting:
         locks.hand_over(key)
 
-Who waits gets in line first and looks at ``held`` after that; who gives back frees
-the key first and looks at ``waiting`` after that.  So at least one of them sees the
-other, in whichever threads they are.
+A waiter joins the queue first and looks at ``held`` after that; a holder frees the
+key first and looks at ``waiting`` after that.  So at least one of them sees the other,
+in any threads.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from itertools import pairwise
 from threading import Event, RLock
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
-from sessionkit._locks.whereabouts import (
+from sessionkit._locks.owners import (
     Loop,
-    disown,
-    lifecycle,
+    describe_owner,
+    expect_owner,
+    forget_owners,
     open_here,
-    own,
     running_loop,
-    whereabouts,
 )
 from sessionkit.errors import (
     SessionDeadlockError,
@@ -41,34 +42,36 @@ from sessionkit.errors import (
 
 if TYPE_CHECKING:
     from asyncio import Future
-    from collections.abc import Hashable
-
-__all__ = ["KeyLocks", "Waiter", "disown", "lifecycle", "locks_of", "own"]
+    from collections.abc import Collection, Hashable
 
 _log = logging.getLogger("sessionkit")
 
 # One for all tables, because a ring of waiters may go through several of them.
 # Reentrant, because the garbage collector may end a session while it is held.
-mutex: Final = RLock()
+mutex = RLock()
 
 
 class KeyLocks:
     """The keys of one storage that are held, and who waits for them.
 
-    Within an event loop first come, first served; among threads a newcomer may
-    be quicker than one who waits.
+    First come, first served within an event loop; a thread that has just arrived may
+    be quicker than one that waits.
 
     Attributes:
         held: The holder of each key that is held; holders are compared by identity.
-        waiting: Who waits, by key; empty unless somebody waits.
+        waiting: The queue of each key that is waited for.
+        name: The same in all processes, if the storage has an ``identity``: by it, those who
+            lock keys of several storages do so in one order.
         warn_after: The seconds of waiting after which a warning is logged.
     """
 
     warn_after: float = 10.0
 
-    def __init__(self, kept: object = None) -> None:
+    def __init__(self, kept: object = None, name: str = "") -> None:
+        self.name = name
         self.held: dict[str, object] = {}
         self.waiting: dict[str, deque[Waiter]] = {}
+        self._warned: WeakSet[object] = WeakSet()
         self._kept = kept  # as long as it lives, its id is not given to another storage
 
     async def wait(
@@ -82,40 +85,41 @@ class KeyLocks:
         Args:
             key: The full storage key.
             holder: The session that wants it.
-            timeout: In seconds; None waits for ever.
+            timeout: In seconds; None waits without limit.
 
         Raises:
             SessionReentrancyError: The current call chain has the key open.
-            SessionDeadlockError: Waiting would never end; told at once.
+            SessionDeadlockError: Waiting would never end; raised at once.
             SessionLockTimeoutError: The key was not free in time.
         """
+        self._warned.discard(holder)  # it may have had the key before, and paused
         waiter = _new_waiter(self, key, holder)
         try:
-            self._line_up(waiter)
-            await self._sit_out(waiter, timeout)
+            self._join_queue(waiter)
+            await self._wait_turn(waiter, timeout)
         except BaseException:
-            self._step_out(waiter)
+            self._give_up(waiter)
             raise
 
     def release(self, key: str) -> None:
-        """Give back *key*, to whoever waits for it."""
+        """Free *key*, or hand it to the first waiter."""
         del self.held[key]
         if self.waiting:
             self.hand_over(key)
 
     def hand_over(self, key: str) -> None:
-        """Give *key* to the first who waits for it; a no-op if it is not free."""
+        """Give *key* to the first waiter; a no-op if it is not free."""
         with mutex:
             while key in self.waiting:
                 waiter = self.waiting[key][0]
                 if self.held.setdefault(key, waiter.holder) is not waiter.holder:
-                    return  # a newcomer on another thread was quicker, and will hand over
-                self._strike_out(waiter)
+                    return  # another thread was quicker, and will hand over
+                self._leave_queue(waiter)
                 if waiter.grant():
                     return
                 del self.held[key]
 
-    def _line_up(self, waiter: Waiter) -> None:
+    def _join_queue(self, waiter: Waiter) -> None:
         with mutex:
             self.waiting.setdefault(waiter.key, deque()).append(waiter)
             for holder in waiter.chain:
@@ -125,25 +129,32 @@ class KeyLocks:
         if ring:
             raise _deadlock(ring)
 
-    async def _sit_out(self, waiter: Waiter, seconds: float | None) -> None:
+    async def _wait_turn(self, waiter: Waiter, seconds: float | None) -> None:
         rest = seconds
         if rest is None or rest > self.warn_after:
             await waiter.sleep(self.warn_after)
             rest = None if rest is None else rest - self.warn_after
             if not waiter.granted:
-                _log.warning(_still_waiting(waiter, self.warn_after))
+                self._warn(waiter)
         await waiter.sleep(rest)
         if not waiter.granted:
             raise _timed_out(waiter, seconds or 0.0)
 
-    def _step_out(self, waiter: Waiter) -> None:
+    def _warn(self, waiter: Waiter) -> None:
+        """Log that *waiter* has waited long; once for all that wait for the same holder."""
+        rival = waiter.rival()
+        if rival is not None and rival not in self._warned:
+            self._warned.add(rival)
+            _log.warning(_still_waiting(waiter, self.warn_after))
+
+    def _give_up(self, waiter: Waiter) -> None:
         with mutex:
-            self._strike_out(waiter)
+            self._leave_queue(waiter)
             if waiter.granted:
                 waiter.granted = False
                 self.release(waiter.key)
 
-    def _strike_out(self, waiter: Waiter) -> None:
+    def _leave_queue(self, waiter: Waiter) -> None:
         queue = self.waiting.get(waiter.key, ())
         if queue and waiter in queue:
             queue.remove(waiter)
@@ -166,21 +177,27 @@ class Waiter(ABC):
         self.locks = locks
         self.key = key
         self.holder = holder
-        self.chain = (holder, *open_here())
+        here = open_here()
+        self.chain = (holder, *here)
         self.granted = False
+        expect_owner(holder, here)
 
     def grant(self) -> bool:
-        """Tell that the key is its own; False if there is nobody left to tell."""
+        """Give it the key and wake it; False if it cannot be woken any more."""
         self.granted = True  # before the other thread can look at it
         self.granted = self._wake()
         return self.granted
 
     def rival(self) -> object:
-        """Return who has the key now."""
+        """Return the holder of the key now."""
         return self.locks.held.get(self.key)
 
+    def describe_rival(self) -> str:
+        """Return by whom and where the key is held now."""
+        return describe_owner(self.rival(), list(self.locks.held.values()))
+
     def is_gone(self) -> bool:
-        """Return whether it has given up waiting, or can never go on."""
+        """Return whether it has stopped waiting, or can never go on."""
         return False
 
     @abstractmethod
@@ -222,7 +239,7 @@ class _TaskWaiter(Waiter):
             return
         if self._future.done():  # an earlier sleep is over
             self._future = self._loop.create_future()
-        alarm = None if seconds is None else self._loop.call_later(seconds, self._stir)
+        alarm = None if seconds is None else self._loop.call_later(seconds, self._resume)
         try:
             await self._future
         finally:
@@ -233,15 +250,15 @@ class _TaskWaiter(Waiter):
         if self.is_gone():
             return False
         if running_loop() is self._loop:
-            self._stir()
+            self._resume()
             return True
         try:
-            self._loop.call_soon_threadsafe(self._stir)
+            self._loop.call_soon_threadsafe(self._resume)
         except RuntimeError:  # closed just now, by its own thread
             return False
         return True
 
-    def _stir(self) -> None:
+    def _resume(self) -> None:
         if not self._future.done():
             self._future.set_result(None)
 
@@ -249,8 +266,20 @@ class _TaskWaiter(Waiter):
 def _new_waiter(locks: KeyLocks, key: str, holder: object) -> Waiter:
     loop = running_loop()
     if loop is None:
+        _refuse_trio(key)
         return _ThreadWaiter(locks, key, holder)
     return _TaskWaiter(locks, key, holder, loop)
+
+
+def _refuse_trio(key: str) -> None:
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    if lowlevel is not None and lowlevel.in_trio_run():
+        msg = (
+            f"{key!r} is open elsewhere, and a task of trio cannot wait for it: sessions wait on "
+            "asyncio. Use them in threads: trio.to_thread.run_sync(function), and in the "
+            "function 'with sessions.open(...)'"
+        )
+        raise RuntimeError(msg)
 
 
 # Deadlocks
@@ -278,33 +307,35 @@ def _deadlock(ring: list[Waiter]) -> SessionDeadlockError:
     if first is last:
         msg = (
             f"{first.key!r} is already open in this handler, so waiting for it would never end: "
-            "use sessions.of(ctx), or pass the session on"
+            "use sessions.of(ctx), or pass the session on. To change it together with other "
+            "keys: async with session.paused():, and inside sessions.open_many(...)"
         )
         return SessionReentrancyError(msg, key=first.key)
     keys = [last.key, *(waiter.key for waiter in ring)]
     waits = ", ".join(f"{mine!r} waits for {other!r}" for mine, other in pairwise(keys))
     msg = (
         f"waiting for {first.key!r} would never end: {waits}. {first.key!r} is held "
-        f"{whereabouts(first.rival())}. Open keys that are needed together with "
-        "sessions.open_many(...), or always in sorted order"
+        f"{first.describe_rival()}. Open keys that are needed together with "
+        "sessions.open_many(...), or always in sorted order; in a handler whose session is open, "
+        "inside async with session.paused():"
     )
     return SessionDeadlockError(msg, key=first.key)
 
 
-# Waiting for long
+# Messages
 
 
 def _still_waiting(waiter: Waiter, seconds: float) -> str:
     return (
         f"waiting for key {waiter.key!r} for {seconds:g} s now; held "
-        f"{whereabouts(waiter.rival())}. Slow call inside? async with session.paused():"
+        f"{waiter.describe_rival()}. Slow call inside? async with session.paused():"
     )
 
 
 def _timed_out(waiter: Waiter, timeout: float) -> SessionLockTimeoutError:
     msg = (
         f"key {waiter.key!r} was not free within {timeout:g} s; held "
-        f"{whereabouts(waiter.rival())}. Slow call inside? async with session.paused():. "
+        f"{waiter.describe_rival()}. Slow call inside? async with session.paused():. "
         "Opened again in a child task? Pass the session instead."
     )
     return SessionLockTimeoutError(msg, key=waiter.key, timeout=timeout)
@@ -323,10 +354,23 @@ def locks_of(storage: object) -> KeyLocks:
     """
     while (inside := getattr(storage, "wrapped", None)) is not None:
         storage = inside
-    identity = _identity(storage)
-    name, kept = (id(storage), storage) if identity is None else ((identity,), None)
+    name, kept = _named(storage, _identity(storage))
     with mutex:
-        return tables.setdefault(name, KeyLocks(kept))
+        return tables.setdefault(name, KeyLocks(kept, repr(name)))
+
+
+def open_keys(storage: object) -> Collection[str]:
+    """Return the full keys of *storage*, which wraps no other, that sessions have open.
+
+    Those of this process, where they lock.  It may be asked for a key (``in``) in any thread.
+    """
+    # Without the mutex, which a thread may hold that waits for the storage.
+    table = tables.get(_named(storage, _identity(storage))[0])
+    return () if table is None else table.held
+
+
+def _named(storage: object, identity: Any) -> tuple[Hashable, object]:
+    return (id(storage), storage) if identity is None else ((identity,), None)
 
 
 def _identity(storage: object) -> Any:
@@ -336,3 +380,24 @@ def _identity(storage: object) -> Any:
     except TypeError:
         return None
     return identity
+
+
+# Forks
+
+
+def _start_empty() -> None:  # pragma: no cover (in a child)
+    """Forget in a forked child what is held in its parent: the holders run only there."""
+    global mutex  # noqa: PLW0603 (a thread of the parent may hold it)
+    mutex = RLock()
+    for table in list(tables.values()):
+        holders: list[Any] = list(table.held.values())
+        for holder in holders:
+            holder._held = False  # its end gives back nothing
+        table.held.clear()
+        table.waiting.clear()
+    blocked.clear()
+    forget_owners()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch (everywhere but on Windows)
+    os.register_at_fork(after_in_child=_start_empty)

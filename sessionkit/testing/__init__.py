@@ -3,6 +3,9 @@
 from sessionkit.testing._broken import BrokenPromise
 from sessionkit.testing._check import check_storage
 from sessionkit.testing._limits import Limits
+from sessionkit.testing._linearizable.operation import Operation, OperationLog
+from sessionkit.testing._linearizable.search import HistoryTooLargeError
+from sessionkit.testing._linearizable.verdict import Linearization, Violation, linearizable
 from sessionkit.testing._promises import Promise
 from sessionkit.testing._report import Outcome, Report
 from sessionkit.testing.clock import FakeClock
@@ -20,13 +23,19 @@ __all__ = [
     "FakeClock",
     "FakeContext",
     "FaultyStorage",
+    "HistoryTooLargeError",
     "Limits",
+    "Linearization",
+    "Operation",
+    "OperationLog",
     "Outcome",
     "Promise",
     "RecordingStorage",
     "Report",
     "SessionSuite",
     "StorageSuite",
+    "Violation",
     "WrapperSuite",
     "check_storage",
+    "linearizable",
 ]

@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import sys
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, Final
 
 from sessionkit.testing import Limits, Report, check_storage
@@ -26,11 +27,15 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
+        if options.html is not None:
+            options.html.touch()  # a place that cannot be written shows before the long run
         report = asyncio.run(_check(options))
-    except (FactoryError, _NotFoundError) as error:
+    except (FactoryError, _NotFoundError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201 (a command)
         return WRONG_USE
     print(report.as_json() if options.json else report)  # noqa: T201 (a command)
+    if options.html is not None:
+        options.html.write_text(report.as_html(), "utf-8")
     return KEPT if report.ok else BROKEN
 
 
@@ -49,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         "--limits", metavar="module:limits", help="what the storage cannot do: a Limits object"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument(
+        "--html", metavar="FILE", type=Path, help="write a page as well, with pictures of races"
+    )
     parser.add_argument("--thorough", action="store_true", help="take about 20 times longer")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="the same seed gives the same run"
@@ -58,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _check(options: argparse.Namespace) -> Report:
     return await check_storage(
-        _find(options.factory),
+        _find(options.factory, "module:factory", "mybot.tests:open"),
         limits=None if options.limits is None else _find_limits(options.limits),
         profile="thorough" if options.thorough else "default",
         seed=options.seed,
@@ -69,10 +77,10 @@ class _NotFoundError(Exception):
     """Raised if a name on the command line leads nowhere."""
 
 
-def _find(place: str) -> Any:
+def _find(place: str, shape: str, example: str) -> Any:
     module_name, _, names = place.partition(":")
     if not module_name or not names:
-        msg = f"{place!r} is no place of a factory: write module:name, such as mybot.tests:open"
+        msg = f"{place!r} is not of the form {shape}: write for example {example}"
         raise _NotFoundError(msg)
     try:
         found: Any = importlib.import_module(module_name)
@@ -83,9 +91,9 @@ def _find(place: str) -> Any:
 
 
 def _find_limits(place: str) -> Limits:
-    limits = _find(place)
+    limits = _find(place, "--limits module:limits", "--limits mybot.tests:limits")
     if not isinstance(limits, Limits):
-        msg = f"{place} is no Limits object: {limits!r}"
+        msg = f"--limits {place} is not a Limits object: {limits!r}"
         raise _NotFoundError(msg)
     return limits
 

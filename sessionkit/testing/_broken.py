@@ -5,11 +5,13 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Final
 
+from sessionkit.testing._promises import Promise
+
 if TYPE_CHECKING:
-    from sessionkit.testing._promises import Promise
+    from sessionkit.testing._linearizable.verdict import Violation
 
 ALTERNATIVE: Final = ", or: "
-"""Stands between what may be expected, one as good as the other."""
+"""Separates alternatives that may all be expected."""
 
 _WIDTH: Final = 100
 
@@ -22,6 +24,8 @@ class BrokenPromise(AssertionError):  # noqa: N818 (it reads as what it says)
         history: The steps that show it, as lines of Python with their outcome.
         expected: What the last step should have given, for people.
         got: What it gave.
+        violation: What no order of the calls explains, with a picture; None if the promise
+            is about something else.
     """
 
     def __init__(
@@ -32,12 +36,14 @@ class BrokenPromise(AssertionError):  # noqa: N818 (it reads as what it says)
         got: str,
         promise: Promise | None = None,
         hint: str | None = None,
+        violation: Violation | None = None,
     ) -> None:
         super().__init__(history, expected, got)
         self.promise = promise
         self.history = history
         self.expected = expected
         self.got = got
+        self.violation = violation
         self._hint = hint
 
     @property
@@ -51,6 +57,8 @@ class BrokenPromise(AssertionError):  # noqa: N818 (it reads as what it says)
         steps = "".join(f"    {line}\n" for line in self.history)
         expected = self.expected.replace(ALTERNATIVE, ",\n      or: ")
         found = f"{steps}\nexpected: {expected}\ngot:      {self.got}"
+        if self.violation is not None:
+            found += f"\n\n{textwrap.indent(str(self.violation), '    ')}"
         if self.promise is None:
             return found
         hint = textwrap.fill(f"Usual cause: {self.hint}", _WIDTH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sessionkit.testing._asking import ask_for
 from sessionkit.testing._broken import BrokenPromise
 from sessionkit.testing._factory import Factory
 from sessionkit.testing._limits import Limits
@@ -21,6 +22,7 @@ async def check_storage(
     profile: Profile = "default",
     seed: int = 0,
     damage: Callable[[str, str], Any] | None = None,
+    lose: Callable[[str], Any] | None = None,
 ) -> Report:
     """Ask a storage for every promise that a storage must keep, and report.
 
@@ -38,14 +40,18 @@ async def check_storage(
         profile: "thorough" takes about 20 times longer than "default".
         seed: The same seed gives the same run.
         damage: Spoils what is stored under a key, past the storage:
-            ``damage(namespace, key)``, sync or async.  Without it one promise is left
-            out: that a spoiled value is not taken for missing.
+            ``damage(namespace, key)``, sync or async.  Without it, what is promised of
+            spoiled values is left out.
+        lose: Takes away all that is stored while the storage is open, as ``rm`` does:
+            ``lose(namespace)``, sync or async.  Without it one promise is left out: that
+            no write is acknowledged that is lost.
 
     Raises:
         TypeError: The factory cannot work at all, so nothing can be said.
         ValueError: There is no such profile.
     """
-    options: Any = {"limits": limits, "profile": profile, "seed": seed, "damage": damage}
+    options: Any = {"limits": limits, "profile": profile, "seed": seed}
+    options |= {"damage": damage, "lose": lose}
     with Subject(factory, **options) as subject:
         capabilities = await subject.capabilities()
         outcomes = [await _outcome(promise, subject) for promise in promises()]
@@ -56,7 +62,7 @@ async def check_storage(
 
 async def _outcome(promise: Promise, subject: Subject) -> Outcome:
     try:
-        await promise.ask(subject)
+        await ask_for(promise, subject)
     except LeftOut as reason:
         return Outcome(promise, "left out", reason=str(reason))
     except BrokenPromise as error:

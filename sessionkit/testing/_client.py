@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from functools import partial
 from typing import Any, NoReturn
 
-from sessionkit._drive import discard, is_awaitable
-from sessionkit._types import Expected, Revision
+from sessionkit._storage.sync_or_async import discard, is_awaitable
 from sessionkit.errors import SessionConflictError
+from sessionkit.protocols import Expected, Revision
 from sessionkit.testing._broken import BrokenPromise
 from sessionkit.testing._capabilities import capabilities_of
 from sessionkit.testing._equal import alike
 from sessionkit.testing._history import History, Line
-from sessionkit.testing._kinds import is_async_iterable, is_mapping, is_pair
+from sessionkit.testing._kinds import each_of, is_async_iterable, is_mapping, is_pair
+from sessionkit.testing._ops import (
+    Op,
+    delete,
+    has,
+    look,
+    read,
+    read_many,
+    touch,
+    write,
+    write_many,
+)
 from sessionkit.testing._show import show
 
 
@@ -53,40 +63,40 @@ class Client:
         self._blocking = blocking
         self._around = around
 
-    # The three methods, and the optional ones.
+    # The three methods, and the optional ones; each gives what the storage gives.
 
     async def read(self, key: str) -> Any:
-        """Return what ``read`` gives."""
-        return await self._call("read", key)
+        """Call ``read``."""
+        return await self.do(read(key))
 
     async def write(self, key: str, value: Any) -> None:
         """Call ``write``."""
-        await self._call("write", key, value, silent=True)
+        await self.do(write(key, value))
 
     async def delete(self, key: str) -> None:
         """Call ``delete``."""
-        await self._call("delete", key, silent=True)
+        await self.do(delete(key))
 
     async def has(self, key: str) -> Any:
-        """Return what ``has`` gives."""
-        return await self._call("has", key)
+        """Call ``has``."""
+        return await self.do(has(key))
 
     async def read_many(self, keys: Sequence[str]) -> Any:
-        """Return what ``read_many`` gives, as a ``dict`` if it is a mapping."""
-        found = await self._call("read_many", keys)
+        """Call ``read_many``; return a ``dict`` if it gives a mapping."""
+        found = await self.do(read_many(*keys))
         return dict(found) if is_mapping(found) else found
 
     async def write_many(self, values: Mapping[str, Any]) -> None:
         """Call ``write_many``."""
-        await self._call("write_many", values, silent=True)
+        await self.do(write_many(values))
 
     async def touch(self, key: str) -> Any:
-        """Return what ``touch`` gives."""
-        return await self._call("touch", key)
+        """Call ``touch``."""
+        return await self.do(touch(key))
 
     async def purge_expired(self) -> Any:
-        """Return what ``purge_expired`` gives."""
-        return await self._call("purge_expired")
+        """Call ``purge_expired``."""
+        return await self.do(Op("purge_expired"))
 
     async def read_with_revision(self, key: str) -> tuple[Any, Revision | None]:
         """Return value and revision.
@@ -94,33 +104,26 @@ class Client:
         Raises:
             BrokenPromise: The storage gave no such pair.
         """
-        line = self._begin("read_with_revision", show(key))
-        found = await self._run(line, "read_with_revision", (key,))
+        found = await self.do(look(key))
         if not is_pair(found):
-            line.outcome = f"-> {show(found)}"
             self.fail(expected="a tuple of value and revision", got=show(found))
-        value, revision = found
-        line.outcome = f"-> ({show(value)}, {self.history.revision_name(revision)})"
-        return value, revision
+        return found
 
     async def write_if(
         self, key: str, value: Any, expected: Expected, *, expires: float | None = None
     ) -> Revision | None:
         """Return the new revision; *expires* is passed on only if it is given."""
-        options = {} if expires is None else {"expires": expires}
-        shown = [show(key), show(value), self.history.revision_name(expected)]
-        shown += [f"{name}={given}" for name, given in options.items()]
-        line = self._begin("write_if", *shown)
-        revision = await self._run(line, "write_if", (key, value, expected), options)
-        line.outcome = f"-> {self.history.revision_name(revision)}"
-        return revision  # type: ignore[no-any-return]  # of anything
+        options = () if expires is None else (("expires", expires),)
+        revision: Revision | None = await self.do(Op("write_if", (key, value, expected), options))
+        return revision
 
     async def renew(self, key: str, revision: Revision | None) -> Any:
-        """Return what ``renew`` gives."""
-        line = self._begin("renew", show(key), self.history.revision_name(revision))
-        renewed = await self._run(line, "renew", (key, revision))
-        line.outcome = f"-> {self.history.revision_name(renewed)}"
-        return renewed
+        """Call ``renew``."""
+        return await self.do(Op("renew", (key, revision)))
+
+    async def close(self) -> None:
+        """Call ``close``."""
+        await self.do(Op("close"))
 
     async def keys(self, prefix: str | None = "") -> list[Any]:
         """Return all that ``iter_keys`` yields, in its order; None leaves the prefix out."""
@@ -135,16 +138,20 @@ class Client:
 
         Other calls may come in between; each item is a line of the history.
         """
-        line = self._begin(method, show(prefix))
-        listing = await self._run(line, method, (prefix,))
+        op = Op(method, (prefix,))
+        line = self._begin(op)
+        listing = await self._run(line, op)
         line.outcome = None
-        async for item in _each(listing):
+        async for item in each_of(listing):
             self.history.note(f"# the listing gave {show(item)}")
             yield item
 
-    async def close(self) -> None:
-        """Call ``close``."""
-        await self._call("close", silent=True)
+    async def do(self, op: Op) -> Any:
+        """Do *op*, and return what it gives."""
+        line = self._begin(op)
+        answer = await self._run(line, op)
+        line.outcome = self.history.gave(op, answer)
+        return answer
 
     def sync_view(self) -> Client:
         """Return the storage's ``sync`` view, to be used on threads without an event loop."""
@@ -181,48 +188,34 @@ class Client:
 
     # How a call is made.
 
-    async def _call(self, method: str, *args: Any, silent: bool = False) -> Any:
-        line = self._begin(method, *map(show, args))
-        answer = await self._run(line, method, args)
-        line.outcome = None if silent else f"-> {show(answer)}"
-        return answer
-
     async def _list(self, method: str, prefix: str | None) -> list[Any]:
-        args = () if prefix is None else (prefix,)
-        line = self._begin(method, *map(show, args))
+        op = Op(method, () if prefix is None else (prefix,))
+        line = self._begin(op)
         awaitable_line, line.call = line.call, f"list({line.call})"
         if self._blocking:
-            listed: list[Any] = await self._run(line, method, args, collect=True)
+            listed: list[Any] = await self._run(line, op, collect=True)
         else:
-            listing = await self._run(line, method, args)
+            listing = await self._run(line, op)
             if is_async_iterable(listing):
                 line.call = f"[each async for each in {awaitable_line}]"
             try:
-                listed = [item async for item in _each(listing)]
+                listed = [item async for item in each_of(listing)]
             except Exception as error:
                 line.outcome = f"raised {show(error)}"
                 raise
         line.outcome = f"-> {show(listed)}"
         return listed
 
-    def _begin(self, method: str, *shown: str) -> Line:
-        return self.history.begin(f"{self.name}.{method}({', '.join(shown)})")
+    def _begin(self, op: Op) -> Line:
+        return self.history.begin(f"{self.name}.{self.history.shown(op)}")
 
-    async def _run(
-        self,
-        line: Line,
-        method: str,
-        args: tuple[Any, ...],
-        options: Mapping[str, Any] | None = None,
-        *,
-        collect: bool = False,
-    ) -> Any:
-        call = partial(getattr(self.storage, method), *args, **(options or {}))
-        async with self._around(method):
+    async def _run(self, line: Line, op: Op, *, collect: bool = False) -> Any:
+        op = op.for_users()
+        async with self._around(op.method):
             try:
                 if self._blocking:
-                    return await asyncio.to_thread(_blocking_call, call, collect=collect)
-                answer = call()
+                    return await asyncio.to_thread(_blocking_call, self.storage, op, collect)
+                answer = op.call(self.storage)
                 if is_awaitable(answer):
                     line.call = f"await {line.call}"
                     answer = await answer
@@ -232,19 +225,10 @@ class Client:
             return answer
 
 
-def _blocking_call(call: Callable[[], Any], *, collect: bool) -> Any:
-    answer = call()
+def _blocking_call(storage: Any, op: Op, collect: bool) -> Any:  # noqa: FBT001 (of a thread)
+    answer = op.call(storage)
     if is_awaitable(answer) or is_async_iterable(answer):
         discard(answer)
         msg = "a method of a sync view must block, and this one answers with an awaitable"
         raise TypeError(msg)
     return list(answer) if collect else answer
-
-
-async def _each(listing: Any) -> AsyncIterator[Any]:
-    if is_async_iterable(listing):
-        async for item in listing:
-            yield item
-    else:
-        for item in listing:
-            yield item

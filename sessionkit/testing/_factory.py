@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from sessionkit._checks import check_storage
-from sessionkit._drive import resolve
+from sessionkit._storage.checks import check_storage
+from sessionkit._storage.sync_or_async import resolve
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
 Factory: TypeAlias = Callable[..., Any]
 
-_POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+_WISHES: Final = {"clock", "folder"}
 _SHAPE: Final = (
     "a factory is open(namespace) or open(namespace, clock), with a parameter 'folder' more if "
     "you like; it returns a storage, or a context manager that gives one"
@@ -26,8 +26,11 @@ class FactoryError(TypeError):
     """Raised if a factory cannot work at all: nothing can be said of its storage."""
 
 
-def wishes_of(factory: Factory) -> tuple[str, ...]:
-    """Return what *factory* wants beside the namespace, in order: "clock", "folder".
+def wishes_of(factory: Factory) -> dict[str, str]:
+    """Return what *factory* wants beside the namespace: "clock" or "folder" by parameter.
+
+    A parameter with a default has its value already, unless it is positional and named
+    ``clock`` or ``folder``.
 
     Raises:
         FactoryError: It cannot be called so.
@@ -35,23 +38,33 @@ def wishes_of(factory: Factory) -> tuple[str, ...]:
     if not callable(factory):
         msg = f"{factory!r} cannot be called: {_SHAPE}"
         raise FactoryError(msg)
-    parameters = list(inspect.signature(factory).parameters.values())
-    positional = [each for each in parameters if each.kind in _POSITIONAL]
-    required = [
-        each
-        for each in parameters
-        if each.default is Parameter.empty and each.kind is Parameter.KEYWORD_ONLY
-    ]
-    takes_any = any(each.kind is Parameter.VAR_POSITIONAL for each in parameters)
-    wishes = tuple(map(_wish, positional[1:]))
-    if required or not (positional or takes_any) or len(set(wishes)) < len(wishes):
-        msg = f"{getattr(factory, '__name__', factory)}{inspect.signature(factory)}: {_SHAPE}"
+    signature = inspect.signature(factory)
+    try:
+        given = signature.bind_partial("namespace").arguments
+    except TypeError:
+        given = {}
+    wishes = {
+        parameter.name: wish
+        for parameter in signature.parameters.values()
+        if parameter.name not in given and (wish := _wish(parameter))
+    }
+    if not given or len(set(wishes.values())) < len(wishes) or not {*wishes.values()} <= _WISHES:
+        msg = f"{getattr(factory, '__name__', factory)}{signature}: {_SHAPE}"
         raise FactoryError(msg)
     return wishes
 
 
-def _wish(parameter: Parameter) -> str:
-    return "folder" if parameter.name == "folder" else "clock"
+def _wish(parameter: Parameter) -> str | None:
+    required = parameter.default is Parameter.empty
+    match parameter.kind:
+        case Parameter.VAR_POSITIONAL | Parameter.VAR_KEYWORD:
+            return None
+        case Parameter.KEYWORD_ONLY:  # one with a default may be what functools.partial filled
+            return parameter.name if required else None
+        case _ if parameter.name in _WISHES:
+            return parameter.name
+        case _:
+            return "clock" if required else None
 
 
 async def open_storage(
@@ -59,10 +72,14 @@ async def open_storage(
 ) -> Any:
     """Return what *factory* opens; *stack* closes it.
 
+    *wishes* has a value for each parameter of ``wishes_of(factory)``.
+
     Raises:
-        FactoryError: That is no storage.
+        FactoryError: That is not a storage.
     """
-    made = await resolve(factory(namespace, *wishes.values()))
+    call = inspect.signature(factory).bind_partial(namespace)
+    call.arguments |= wishes
+    made = await resolve(factory(*call.args, **call.kwargs))
     if hasattr(made, "__aenter__"):
         storage = await stack.enter_async_context(made)
     elif hasattr(made, "__enter__"):

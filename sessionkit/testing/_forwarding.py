@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Final
 
-from sessionkit._checks import check_storage
-from sessionkit._optional import optional, require
+from sessionkit._storage.capabilities import optional, require
+from sessionkit._storage.checks import check_storage
 from sessionkit.storages.memory import MemorySessionStorage
-from sessionkit.testing._calls import OPTIONAL, Call
+from sessionkit.testing._ops import OPTIONAL, Op
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Self
 
-    from sessionkit._types import Expected, Revision, Storage
+    from sessionkit.protocols import Expected, Revision, Storage
 
 _DECLARATIONS: Final = (
     "isolated",
@@ -40,7 +40,7 @@ class ForwardingStorage:
         capabilities: The names of the optional methods that are there.
 
     Raises:
-        TypeError: *inner* is no storage.
+        TypeError: *inner* is not a storage.
     """
 
     wrapped: Storage[Any]
@@ -65,7 +65,7 @@ class ForwardingStorage:
             if _has(storage, name):
                 setattr(self, name, getattr(storage, name))
 
-    def _call(self, call: Call) -> Any:
+    def _call(self, call: Op) -> Any:
         """Pass *call* on to the storage inside; all calls come through here."""
         return getattr(self._inner, call.method)(*call.args, **dict(call.options))
 
@@ -73,77 +73,77 @@ class ForwardingStorage:
 
     def read(self, key: str, /) -> Any:
         """Return what the storage inside has; None if missing."""
-        return self._call(Call("read", (key,)))
+        return self._call(Op("read", (key,)))
 
     def write(self, key: str, value: Any, /) -> Any:
         """Store *value* in the storage inside."""
-        return self._call(Call("write", (key, value)))
+        return self._call(Op("write", (key, value)))
 
     def delete(self, key: str, /) -> Any:
         """Remove *key* from the storage inside."""
-        return self._call(Call("delete", (key,)))
+        return self._call(Op("delete", (key,)))
 
     # There if the storage inside has the method of that name, and does what that does.
 
     @optional
     def has(self, key: str, /) -> Any:
         """Return whether *key* is stored."""
-        return self._call(Call("has", (key,)))
+        return self._call(Op("has", (key,)))
 
     @optional
     def iter_keys(self, prefix: str = "", /) -> Any:
         """Yield the keys that begin with *prefix*."""
-        return self._call(Call("iter_keys", (prefix,)))
+        return self._call(Op("iter_keys", (prefix,)))
 
     @optional
     def iter_items(self, prefix: str = "", /) -> Any:
         """Yield pairs of key and value."""
-        return self._call(Call("iter_items", (prefix,)))
+        return self._call(Op("iter_items", (prefix,)))
 
     @optional
     def read_many(self, keys: Sequence[str], /) -> Any:
         """Return what is stored under *keys*."""
-        return self._call(Call("read_many", (keys,)))
+        return self._call(Op("read_many", (keys,)))
 
     @optional
     def write_many(self, values: Mapping[str, Any], /) -> Any:
         """Store all of *values*."""
-        return self._call(Call("write_many", (values,)))
+        return self._call(Op("write_many", (values,)))
 
     @optional
     def read_with_revision(self, key: str, /) -> Any:
         """Return value and revision."""
-        return self._call(Call("read_with_revision", (key,)))
+        return self._call(Op("read_with_revision", (key,)))
 
     @optional
     def read_tracked(self, key: str, /) -> Any:
         """Return what an enhanced storage knows of *key*."""
-        return self._call(Call("read_tracked", (key,)))
+        return self._call(Op("read_tracked", (key,)))
 
     @optional
     def write_if(self, key: str, value: Any, expected: Expected, /, **options: float | None) -> Any:
         """Store *value* (None deletes) if the stored revision is *expected*."""
-        return self._call(Call("write_if", (key, value, expected), tuple(options.items())))
+        return self._call(Op("write_if", (key, value, expected), tuple(options.items())))
 
     @optional
     def touch(self, key: str, /) -> Any:
-        """Let the timeout of *key* begin anew."""
-        return self._call(Call("touch", (key,)))
+        """Restart the timeout of *key*."""
+        return self._call(Op("touch", (key,)))
 
     @optional
     def renew(self, key: str, revision: Revision | None, /) -> Any:
         """Renew a sliding timeout if it is due."""
-        return self._call(Call("renew", (key, revision)))
+        return self._call(Op("renew", (key, revision)))
 
     @optional
     def purge_expired(self) -> Any:
         """Remove what has expired."""
-        return self._call(Call("purge_expired"))
+        return self._call(Op("purge_expired"))
 
     @optional
     def close(self) -> Any:
         """Close the storage inside."""
-        return self._call(Call("close"))
+        return self._call(Op("close"))
 
     @property
     def sync(self) -> Self:

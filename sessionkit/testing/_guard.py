@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sessionkit.testing._broken import BrokenPromise
@@ -25,7 +26,7 @@ def _nowhere() -> Any:
 async def within(
     awaited: Awaitable[R],
     history: History,
-    stands_at: Callable[[], Any] = _nowhere,
+    where: Callable[[], Any] = _nowhere,
     *,
     times: int = 1,
 ) -> R:
@@ -34,7 +35,7 @@ async def within(
     Args:
         awaited: What to wait for.
         history: The steps so far, the last of which is waited for.
-        stands_at: Tells where in the storage's code it hangs, None if nobody knows.
+        where: Tells where in the storage's code it hangs, None if nobody knows.
         times: How many times longer than one call it may take.
 
     Raises:
@@ -45,7 +46,7 @@ async def within(
         done, _ = await asyncio.wait((task,), timeout=times * GUARD)
         if done:
             return task.result()
-        place = stands_at()
+        place = where()
     finally:
         task.cancel()
     raise hangs(history, times * GUARD, place)
@@ -65,6 +66,30 @@ async def close_within(stack: AsyncExitStack, history: History) -> None:
         if limit.expired():
             raise hangs(history, GUARD) from None
         raise
+
+
+@contextmanager
+def while_it_goes_on(limit: asyncio.Timeout, seconds: float | None) -> Generator[None, None, None]:
+    """Let *limit* expire only if no step has begun for *seconds*: a slow storage may be slow."""
+    if seconds is None:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    begun = History.begun
+    looking: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal begun, looking
+        if begun != History.begun:
+            begun = History.begun
+            limit.reschedule(loop.time() + seconds)
+        looking = loop.call_later(seconds / 4, look)
+
+    looking = loop.call_later(seconds / 4, look)
+    try:
+        yield
+    finally:
+        looking.cancel()
 
 
 def hangs(history: History, seconds: float, place: object = None) -> BrokenPromise:

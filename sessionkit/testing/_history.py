@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn
 
-from sessionkit._types import ANY
+from sessionkit.protocols import ANY
 from sessionkit.testing._broken import BrokenPromise
+from sessionkit.testing._kinds import is_pair
+from sessionkit.testing._ops import Op
 from sessionkit.testing._show import show
 
 _FIRST: Final = 8
@@ -37,7 +39,12 @@ class History:
 
     Revisions are shown by names, ``r1``, ``r2``, since they mean nothing to people;
     equal ones by the same name.
+
+    Attributes:
+        begun: How many steps have begun in all histories of this process.
     """
+
+    begun: ClassVar[int] = 0
 
     def __init__(self) -> None:
         self._lines: list[Line] = []
@@ -55,13 +62,16 @@ class History:
 
     def begin(self, call: str) -> Line:
         """Add a step whose outcome is not known yet."""
-        line = Line(call)
-        self._lines.append(line)
-        return line
+        return self._add(Line(call))
 
     def note(self, call: str, outcome: str | None = None) -> None:
         """Add a step that is through."""
-        self._lines.append(Line(call, outcome))
+        self._add(Line(call, outcome))
+
+    def _add(self, line: Line) -> Line:
+        History.begun += 1
+        self._lines.append(line)
+        return line
 
     @contextmanager
     def summed_up(self, call: str | None) -> Generator[None, None, None]:
@@ -85,6 +95,23 @@ class History:
                 return f"r{number}"
         self._revisions.append(revision)
         return f"r{len(self._revisions)}"
+
+    def shown(self, op: Op) -> str:
+        """Return *op* as Python, without the storage; revisions by their names."""
+        shown = [show(arg) for arg in op.args]
+        if op.method in ("write_if", "renew"):
+            shown[-1] = self.revision_name(op.args[-1])
+        return f"{op.method}({', '.join([*shown, *op.shown_options])})"
+
+    def gave(self, op: Op, answer: Any) -> str | None:
+        """Return what *op* gave, as an outcome; None if that says nothing."""
+        if op.method in ("write", "write_many", "delete", "close"):
+            return None
+        if op.method in ("write_if", "renew"):
+            return f"-> {self.revision_name(answer)}"
+        if op.method == "read_with_revision" and is_pair(answer):
+            return f"-> ({show(answer[0])}, {self.revision_name(answer[1])})"
+        return f"-> {show(answer)}"
 
     def namespace_name(self, namespace: str) -> str:
         """Return the name by which *namespace* is shown: the same in every run."""

@@ -1,8 +1,8 @@
-"""What kind of thing a storage gave, told to type checkers as well."""
+"""What kind of thing a storage gave, for type checkers as well."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from typing import Any, TypeGuard
 
 
@@ -34,3 +34,13 @@ def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
 def is_async_iterable(value: object) -> TypeGuard[AsyncIterable[Any]]:
     """Return whether *value* can be iterated over by ``async for``."""
     return isinstance(value, AsyncIterable)
+
+
+async def each_of(listing: Any) -> AsyncIterator[Any]:
+    """Yield what *listing* yields, an iterable or an asynchronous one."""
+    if is_async_iterable(listing):
+        async for item in listing:
+            yield item
+    else:
+        for item in listing:
+            yield item

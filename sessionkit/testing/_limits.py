@@ -91,7 +91,7 @@ class Limits:
         try:
             missing = [c for c in "0123456789-" if not _spells(self.key_alphabet, c)]
         except re.error as error:
-            msg = f"key_alphabet {self.key_alphabet!r} is no regular expression: {error}"
+            msg = f"key_alphabet {self.key_alphabet!r} is not a regular expression: {error}"
             raise ValueError(msg) from error
         if missing:
             msg = (

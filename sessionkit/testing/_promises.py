@@ -1,31 +1,31 @@
-"""What a storage must keep to: promises, each with the check that tells."""
+"""What a storage must keep to: promises as data, each with its check."""
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
-from types import TracebackType
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from sessionkit.testing._broken import BrokenPromise
-from sessionkit.testing._factory import FactoryError
-from sessionkit.testing._needs import NEEDS, LeftOut
-from sessionkit.testing._show import show_error
-from sessionkit.testing._subject import Subject
+from sessionkit.testing._needs import NEEDS
 
 Layer: TypeAlias = Literal["table", "machine", "concurrency"]
-Check: TypeAlias = Callable[[Subject], Awaitable[None]]
+Check: TypeAlias = Callable[[Any], Awaitable[None]]
+"""Gets the subject: the storage, wrapper or codec under test."""
+
+C = TypeVar("C", bound=Check)
 
 LAYERS: Final[tuple[Layer, ...]] = ("table", "machine", "concurrency")
+TIMEOUTS: Final[dict[Layer, float | None]] = {
+    "table": 30.0,
+    "machine": None,  # each history has its own
+    "concurrency": 1800.0,  # each call has its own
+}
+"""Seconds without a new step after which a check counts as hanging."""
+
+_MODULES: Final[dict[Layer, tuple[str, ...]]] = {"machine": ("hypothesis",)}
 _PACKAGES: Final = {layer: f"sessionkit.testing._{layer}" for layer in LAYERS}
-_HERE: Final = str(Path(__file__).parent)
-_RAISES: Final = (
-    "the last call does not work at all, whatever else this promise is about: make it answer."
-)
 _registry: Final[dict[str, Promise]] = {}
 
 
@@ -41,7 +41,8 @@ class Promise:
         needs: What a storage must offer to be asked; names of methods and
             declarations, "shared", "durable", "ttl", "clock" (the kit's), "time".
         modules: Importable modules without which the check is left out.
-        timeout: Seconds after which the check counts as hanging; None for never.
+        timeout: Seconds without a new step after which the check counts as hanging;
+            None for never.
         check: Raises ``BrokenPromise``, or whatever the storage raised.
     """
 
@@ -54,55 +55,6 @@ class Promise:
     timeout: float | None
     check: Check = field(repr=False)
 
-    async def ask(self, subject: Subject) -> None:
-        """Let *subject* keep this promise, or break it.
-
-        Raises:
-            BrokenPromise: It broke it; an error of the storage is its cause.
-            LeftOut: It cannot be asked for it; the text says why.
-            FactoryError: No storage could be opened.
-        """
-        self._check_modules()
-        await subject.begin(self.needs)
-        limit = asyncio.timeout(self.timeout)
-        try:
-            async with limit:
-                await self.check(subject)
-        except (LeftOut, FactoryError):
-            raise
-        except BrokenPromise as error:
-            error.promise = error.promise or self
-            cause = error.__cause__
-            raise error from cause and cause.with_traceback(_outside(cause.__traceback__))
-        except Exception as error:  # noqa: BLE001 (a storage may raise what it likes)
-            hangs = isinstance(error, TimeoutError) and limit.expired()
-            expected = f"an answer within {self.timeout} seconds" if hangs else "no error"
-            got = "none" if hangs else show_error(error)
-            shown = error.with_traceback(_outside(error.__traceback__))
-            raise BrokenPromise(
-                subject.history.lines,
-                expected=expected,
-                got=got,
-                promise=self,
-                hint=_RAISES if self.layer == "machine" and not hangs else None,
-            ) from shown
-
-    def _check_modules(self) -> None:
-        missing = [module for module in self.modules if find_spec(module) is None]
-        if missing:
-            names = ", ".join(missing)
-            msg = f"{names} is not installed: install sessionkit from its checkout with [testing]"
-            raise LeftOut(msg)
-
-
-def _outside(traceback: TracebackType | None) -> TracebackType | None:
-    """Return the part of *traceback* that lies in the user's own code."""
-    while traceback is not None:
-        if not traceback.tb_frame.f_code.co_filename.startswith(_HERE):
-            return traceback
-        traceback = traceback.tb_next
-    return None
-
 
 def promise(
     sentence: str,
@@ -110,27 +62,38 @@ def promise(
     hint: str,
     layer: Layer = "table",
     needs: tuple[str, ...] = (),
-    modules: tuple[str, ...] = (),
-    timeout: float | None = 30.0,
-) -> Callable[[Check], Check]:
+    timeout: float | None = None,
+) -> Callable[[C], C]:
     """Register the decorated check as that of a promise, under the function's name.
+
+    Without *timeout* the usual one of the layer counts, see ``TIMEOUTS``.
 
     Raises:
         ValueError: There is a promise of that name, or no such need.
     """
-    if not NEEDS.issuperset(needs):
-        msg = f"there are no such needs: {', '.join(set(needs) - NEEDS)}"
-        raise ValueError(msg)
 
-    def register(check: Check) -> Check:
-        name = check.__name__
-        if name in _registry:
-            msg = f"there are two promises of the name {name!r}"
-            raise ValueError(msg)
-        _registry[name] = Promise(name, sentence, hint, layer, needs, modules, timeout, check)
+    def add(check: C) -> C:
+        limit = TIMEOUTS[layer] if timeout is None else timeout
+        modules = _MODULES.get(layer, ())
+        register(Promise(check.__name__, sentence, hint, layer, needs, modules, limit, check))
         return check
 
-    return register
+    return add
+
+
+def register(made: Promise) -> None:
+    """Add a promise to those of storages.
+
+    Raises:
+        ValueError: There is a promise of that name, or no such need.
+    """
+    if not NEEDS.issuperset(made.needs):
+        msg = f"there are no such needs: {', '.join(set(made.needs) - NEEDS)}"
+        raise ValueError(msg)
+    if made.name in _registry:
+        msg = f"there are two promises of the name {made.name!r}"
+        raise ValueError(msg)
+    _registry[made.name] = made
 
 
 def promises() -> tuple[Promise, ...]:

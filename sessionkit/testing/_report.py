@@ -6,10 +6,12 @@ import json
 import textwrap
 from collections import Counter
 from dataclasses import dataclass
+from html import escape
 from typing import Any, Final, Literal, TypeAlias
 
 from sessionkit.testing._broken import BrokenPromise
 from sessionkit.testing._limits import Limits
+from sessionkit.testing._linearizable.picture import as_page
 from sessionkit.testing._promises import Promise
 from sessionkit.testing._subject import Profile
 
@@ -112,8 +114,9 @@ class Report:
         ``outcome`` ("kept", "broken", "left out").  One that was left out has ``reason``.
         One that is broken has ``history`` (lines of Python), ``expected``, ``got``,
         ``hint``, and ``broke``: the name of the promise that the history breaks, another
-        one where a layer tries all promises together.  New members may come, with the
-        same ``format``.
+        one where a layer tries all promises together; and ``timeline``, a picture of
+        characters, if no order of the calls explains the answers.  New members may come,
+        with the same ``format``.
         """
         report = {
             "format": _FORMAT,
@@ -127,10 +130,29 @@ class Report:
         }
         return json.dumps(report, indent=2)
 
+    def as_html(self) -> str:
+        """Return the report as a page of its own, which loads nothing: for people.
+
+        Where no order of the calls explains the answers, a picture shows it.
+        """
+        parts = [f"<pre>{escape(self._head())}</pre>"]
+        parts += [_as_section(outcome.broken) for outcome in self.broken if outcome.broken]
+        if not self.broken:
+            parts.append("<p>No promise was broken.</p>")
+        return as_page(f"{self.storage}: what it keeps", "\n".join(parts))
+
 
 def _broken_part(outcome: Outcome) -> str:
     sentence, _, rest = str(outcome.broken).partition("\n")
     return f"{textwrap.fill(f'BROKEN: {sentence}', _WIDTH)}\n{rest}"
+
+
+def _as_section(broken: BrokenPromise) -> str:
+    sentence = "" if broken.promise is None else broken.promise.sentence
+    picture = "" if broken.violation is None else broken.violation.as_svg()
+    timeline = f"{textwrap.indent(str(broken.violation), '    ')}\n\n"
+    rest = str(broken).removeprefix(sentence).replace(timeline, "").strip("\n")
+    return f"<h2>{escape(sentence)}</h2>\n{picture}\n<pre>{escape(rest)}</pre>"
 
 
 def _count(promises: int) -> str:
@@ -138,19 +160,21 @@ def _count(promises: int) -> str:
 
 
 def _as_object(outcome: Outcome) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         "name": outcome.promise.name,
         "layer": outcome.promise.layer,
         "sentence": outcome.promise.sentence,
         "outcome": outcome.kind,
     }
     if outcome.reason is not None:
-        told["reason"] = outcome.reason
+        shown["reason"] = outcome.reason
     if outcome.broken is not None:
         broke = outcome.broken.promise or outcome.promise
-        told["history"] = list(outcome.broken.history)
-        told["expected"] = outcome.broken.expected
-        told["got"] = outcome.broken.got
-        told["hint"] = outcome.broken.hint
-        told["broke"] = broke.name
-    return told
+        shown["history"] = list(outcome.broken.history)
+        shown["expected"] = outcome.broken.expected
+        shown["got"] = outcome.broken.got
+        shown["hint"] = outcome.broken.hint
+        shown["broke"] = broke.name
+        if outcome.broken.violation is not None:
+            shown["timeline"] = str(outcome.broken.violation)
+    return shown

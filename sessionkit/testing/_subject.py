@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 
-from sessionkit._drive import resolve
+from sessionkit._storage.sync_or_async import resolve
 from sessionkit.testing._client import Client
 from sessionkit.testing._factory import Factory, FactoryError, open_storage, wishes_of
 from sessionkit.testing._guard import close_within
@@ -56,9 +56,10 @@ class Subject:
         profile: "thorough" takes more time.
         seed: The same seed gives the same run.
         damage: ``damage(namespace, key)`` spoils a stored value, sync or async.
+        lose: ``lose(namespace)`` takes away all that is stored, sync or async.
 
     Attributes:
-        clock: The time of the storages that take it; stands still until ``pass_time``.
+        clock: The time of the storages that take it; does not advance until ``pass_time``.
         uses_clock: Whether the factory takes it.
         lag: The time until one opening sees what another one wrote.
         history: What the current check did so far.
@@ -77,6 +78,7 @@ class Subject:
         profile: Profile = "default",
         seed: int = 0,
         damage: Callable[[str, str], Any] | None = None,
+        lose: Callable[[str], Any] | None = None,
     ) -> None:
         if profile not in PROFILES:
             msg = f"profile must be one of {', '.join(PROFILES)}, not {profile!r}"
@@ -86,17 +88,19 @@ class Subject:
         self.profile: Profile = profile
         self.seed = seed
         self._damage = damage
+        self._lose = lose
         self.clock: FakeClock = FakeClock()
         self.history: History = History()
         self.storage_name: str = ""
         self._wishes = wishes_of(factory)
-        self.uses_clock: bool = "clock" in self._wishes
+        self.uses_clock: bool = "clock" in self._wishes.values()
         self._kept: dict[Any, Any] = {}
         self._stack = ExitStack()
         self._token = uuid.uuid4().hex[:8]
         self._namespaces = 0
         self._names_in_use: set[str] = set()
         self._capabilities: frozenset[str] | None = None
+        self._slept = 0.0
         self.lag: Lag = Lag(self.limits.eventually_consistent)
 
     def __enter__(self) -> Self:
@@ -189,7 +193,7 @@ class Subject:
         namespace = self.namespace() if namespace is None else namespace
         history = self.history if history is None else history
         name = self._take_name()
-        wishes = {wish: getattr(self, wish) for wish in self._wishes}
+        wishes = {name: getattr(self, wish) for name, wish in self._wishes.items()}
         line = history.begin(f"{name} = open({history.namespace_name(namespace)!r})")
         stack = AsyncExitStack()
         try:
@@ -216,17 +220,35 @@ class Subject:
             LeftOut: Nobody said how.
             FactoryError: It cannot be done so.
         """
-        if self._damage is None:
-            msg = "no damage(namespace, key) is given, which spoils a stored value"
+        await self._past_the_storage(
+            "damage", "spoils a stored value", self._damage, namespace, key
+        )
+        self.history.note(f"# what is stored under {key!r} is damaged")
+
+    async def lose(self, namespace: str) -> None:
+        """Take away all that is stored while it is in use, as ``rm`` does.
+
+        Raises:
+            LeftOut: Nobody said how.
+            FactoryError: It cannot be done so.
+        """
+        await self._past_the_storage("lose", "takes away all that is stored", self._lose, namespace)
+        self.history.note("# all that is stored is taken away, past the storage")
+
+    async def _past_the_storage(
+        self, name: str, meaning: str, spoil: Callable[..., Any] | None, *args: str
+    ) -> None:
+        if spoil is None:
+            parameters = ", ".join(("namespace", "key")[: len(args)])
+            msg = f"no {name}({parameters}) is given, which {meaning}"
             raise LeftOut(msg)
         try:
-            await resolve(self._damage(namespace, key))
+            await resolve(spoil(*args))
         except LeftOut:
             raise
         except Exception as error:
-            msg = f"damage({namespace!r}, {key!r}) raised {type(error).__name__}: {error}"
+            msg = f"{name}({', '.join(map(repr, args))}) raised {type(error).__name__}: {error}"
             raise FactoryError(msg) from error
-        self.history.note(f"# what is stored under {key!r} is damaged")
 
     def _take_name(self) -> str:
         name = next(name for name in self._possible_names() if name not in self._names_in_use)
@@ -251,6 +273,10 @@ class Subject:
         """Return the storage's time, in seconds since the epoch."""
         return self.clock() if self.uses_clock else time.time()
 
+    def model_time(self) -> float:
+        """Return the time for a model: where it must be waited for, only what was waited."""
+        return self.clock() if self.uses_clock else self._slept
+
     async def pass_time(self, seconds: float) -> None:
         """Let time pass for the storage: skipped if it takes the kit's clock, else waited."""
         if self.uses_clock:
@@ -259,3 +285,4 @@ class Subject:
         else:
             self.history.note(f"time.sleep({seconds:g})")
             await asyncio.sleep(seconds)
+            self._slept += seconds

@@ -7,6 +7,7 @@ import unittest
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from sessionkit.testing._asking import ask_for
 from sessionkit.testing._broken import BrokenPromise
 from sessionkit.testing._factory import FactoryError
 from sessionkit.testing._limits import Limits
@@ -92,6 +93,14 @@ class OpeningSuite:
         msg = "the suite has no damage(namespace, key), which spoils a stored value"
         raise LeftOut(msg)
 
+    def lose(self, namespace: str) -> Any:  # noqa: ARG002 (those who derive need it)
+        """Take away all that is stored, as ``rm`` does; optional, may be ``async def``.
+
+        With it, more is asked for: that no write is acknowledged that is lost.
+        """
+        msg = "the suite has no lose(namespace), which takes away all that is stored"
+        raise LeftOut(msg)
+
     @property
     def clock(self) -> FakeClock:
         """The time, for storages that take a ``clock``: the kit moves it."""
@@ -107,8 +116,8 @@ class OpeningSuite:
         """Let the storage keep *promise*, or raise ``BrokenPromise``."""
         __tracebackhide__ = True
         options: Any = {"limits": self.limits, "profile": self.profile, "seed": self.seed}
-        with Subject(self.open, damage=self.damage, **options) as self._subject:
-            run(lambda: promise.ask(self._subject))
+        with Subject(self.open, damage=self.damage, lose=self.lose, **options) as self._subject:
+            run(lambda: ask_for(promise, self._subject))
 
 
 def run(asking: Callable[[], Awaitable[None]]) -> None:

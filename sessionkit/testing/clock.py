@@ -12,7 +12,7 @@ START: Final = 1_767_225_600.0
 
 
 class FakeClock:
-    """A clock that stands still until a test moves it: for ``clock=`` of storages.
+    """A clock that does not advance until a test moves it: for ``clock=`` of storages.
 
     Call it for the time, in seconds since the epoch, as ``time.time`` gives it.
     It keeps whole microseconds, so that ten steps of 0.1 make a second.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from sessionkit.testing._asking import ask_for
 from sessionkit.testing._codecs.bench import CodecSubject
 from sessionkit.testing._codecs.damage import damage
 from sessionkit.testing._codecs.values import values
@@ -47,7 +48,7 @@ class CodecSuite:
             profile=self.profile,
             seed=self.seed,
         ) as subject:
-            run(lambda: promise.ask(subject))
+            run(lambda: ask_for(promise, subject))
 
     def _make(self) -> Any:
         made: Any = self.codec() if _is_factory(self.codec) else self.codec

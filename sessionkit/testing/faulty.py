@@ -5,18 +5,25 @@ from __future__ import annotations
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sessionkit._drive import resolve
-from sessionkit.testing._calls import LISTINGS, OPTIONAL, Call
-from sessionkit.testing._faults import Block, Failure, Fault, LostAnswer, TornBatch
-from sessionkit.testing._plan import Plan
-from sessionkit.testing._target import check_number, target_of
+from sessionkit._storage.sync_or_async import resolve
+from sessionkit.testing._faults import (
+    Block,
+    Failure,
+    Fault,
+    LostAnswer,
+    Plan,
+    TornBatch,
+    check_number,
+    target_of,
+)
+from sessionkit.testing._ops import LISTINGS, OPTIONAL, Op
 from sessionkit.testing.recording import RecordingStorage
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from sessionkit._types import Storage
-    from sessionkit.testing._target import Target
+    from sessionkit.protocols import Storage
+    from sessionkit.testing._faults import Target
 
     Error: TypeAlias = BaseException | type[BaseException] | None
 
@@ -26,12 +33,12 @@ _OPERATIONS: Final = ("read", "write", "delete")
 
 
 class FaultyStorage(RecordingStorage):
-    """A storage that fails, hangs or loses answers when told to, and works otherwise.
+    """A storage that fails, hangs or loses answers on request, and works otherwise.
 
     It records its calls, as ``RecordingStorage`` does, and can do exactly what the
     storage inside can.  Usable from tasks and threads.
 
-    An *operation* is ``"read"``, ``"write"`` or ``"delete"``, by whichever method:
+    An *operation* is ``"read"``, ``"write"`` or ``"delete"``, by any method:
     sessions write with ``write_if`` where there are revisions.  Or it is the name of
     a method: ``"write_if"``, ``"touch"``, ``"iter_keys"``.
 
@@ -49,7 +56,7 @@ class FaultyStorage(RecordingStorage):
         capabilities: The names of the optional methods that are there.
 
     Raises:
-        TypeError: *inner* is no storage.
+        TypeError: *inner* is not a storage.
 
     Example:
         storage = FaultyStorage()
@@ -84,7 +91,7 @@ class FaultyStorage(RecordingStorage):
             ValueError: The storage has no such method, or no call can ever meet the fault.
         """
         target = self._target(operation, key, times, after)
-        raised = _raised(error, ConnectionError, f"{operation} failed, as this test told it to")
+        raised = _raised(error, ConnectionError, f"{operation} failed, as this test asked for")
         return self._expect(Failure(self._plan, target, raised))
 
     def lose_answer(
@@ -110,7 +117,7 @@ class FaultyStorage(RecordingStorage):
             ValueError: The storage has no such method, or no call can ever meet the fault.
         """
         target = self._target(operation, key, times, after)
-        message = f"{operation} took place, and its answer was lost, as this test told it to"
+        message = f"{operation} took place, and its answer was lost, as this test asked for"
         return self._expect(LostAnswer(self._plan, target, _raised(error, TimeoutError, message)))
 
     def tear(
@@ -135,7 +142,7 @@ class FaultyStorage(RecordingStorage):
         """
         target = self._target("write_many", None, times, after)
         check_number("stored", stored, 0)
-        message = f"write_many was torn after {stored}, as this test told it to"
+        message = f"write_many was torn after {stored}, as this test asked for"
         raised = _raised(error, ConnectionError, message)
         return self._expect(TornBatch(self._plan, target, raised, stored))
 
@@ -188,7 +195,7 @@ class FaultyStorage(RecordingStorage):
         self._plan.add(fault)
         return fault
 
-    def _answer(self, call: Call) -> Any:
+    def _answer(self, call: Op) -> Any:
         fault = self._plan.meet(call)
         if fault is None:
             return super()._answer(call)
@@ -196,7 +203,7 @@ class FaultyStorage(RecordingStorage):
             return self._answer_later(fault, call)  # its errors show when it is awaited
         return fault.answer(call, super()._answer)
 
-    async def _answer_later(self, fault: Fault, call: Call) -> Any:
+    async def _answer_later(self, fault: Fault, call: Op) -> Any:
         return await resolve(fault.answer(call, super()._answer))
 
     def _target(
@@ -209,7 +216,9 @@ class FaultyStorage(RecordingStorage):
         if operation in _OPERATIONS or (operation in OPTIONAL and operation in self.capabilities):
             return
         offered = ", ".join([*_OPERATIONS, *sorted(self.capabilities - {"sync"})])
-        msg = f"{operation!r} is no operation of {type(self.wrapped).__name__}, it has {offered}"
+        msg = (
+            f"{operation!r} is not an operation of {type(self.wrapped).__name__}, it has {offered}"
+        )
         raise ValueError(msg)
 
 

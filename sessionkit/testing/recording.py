@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sessionkit.testing._calls import Call
 from sessionkit.testing._forwarding import ForwardingStorage
+from sessionkit.testing._ops import Op
 
 if TYPE_CHECKING:
-    from sessionkit._types import Storage
+    from sessionkit.protocols import Storage
 
 
 class RecordingStorage(ForwardingStorage):
@@ -26,7 +26,7 @@ class RecordingStorage(ForwardingStorage):
         capabilities: The names of the optional methods that are there.
 
     Raises:
-        TypeError: *inner* is no storage.
+        TypeError: *inner* is not a storage.
 
     Example:
         storage = RecordingStorage()
@@ -37,21 +37,21 @@ class RecordingStorage(ForwardingStorage):
 
     def __init__(self, inner: Storage[Any] | None = None) -> None:
         super().__init__(inner)
-        self.calls: list[Call] = []
+        self.calls: list[Op] = []
 
     @property
     def reads(self) -> list[str]:
-        """The keys that were read, by whichever method; not those of listings."""
+        """The keys that were read, by any method; not those of listings."""
         return self._keys_of("read")
 
     @property
     def writes(self) -> list[tuple[str, Any]]:
-        """The pairs of key and value that were to be stored, by whichever method."""
+        """The pairs of key and value that were to be stored, by any method."""
         return [pair for call in self.calls for pair in call.written]
 
     @property
     def deletes(self) -> list[str]:
-        """The keys that were to be removed, by whichever method."""
+        """The keys that were to be removed, by any method."""
         return self._keys_of("delete")
 
     def clear(self) -> None:
@@ -61,9 +61,9 @@ class RecordingStorage(ForwardingStorage):
     def _keys_of(self, operation: str) -> list[str]:
         return [key for call in self.calls if call.operation == operation for key in call.keys]
 
-    def _call(self, call: Call) -> Any:
+    def _call(self, call: Op) -> Any:
         self.calls.append(call.copied())
         return self._answer(call)
 
-    def _answer(self, call: Call) -> Any:
+    def _answer(self, call: Op) -> Any:
         return super()._call(call)

@@ -32,6 +32,7 @@ class Driver:
     has_stop: ClassVar = True
     has_go_on: ClassVar = True
     has_error_handlers: ClassVar = True
+    once: ClassVar[Any] = True
 
     def __init__(self, sessions: Any = None, /, *, migrate_chats: Any = True, **named: Any) -> None:
         self.errors: list[BaseException] = []
@@ -43,7 +44,8 @@ class Driver:
 
     def on(self, word: str, handler: Handler, group: int = 0) -> None:
         async def called(message: Message, **data: Any) -> Any:
-            return await handler(Turn(message.text or "", self._sessions(data)))
+            given = message, data["event_update"]
+            return await handler(Turn(message.text or "", self._sessions(data), *given))
 
         self._groups[group].message.register(called, F.text.startswith(word))
 

@@ -2,7 +2,7 @@
 
     python -m tests.adapters.aiogram_worker DATABASE
 
-Reads the texts of one chat from its standard input, and answers each by a line.
+Reads numbers of chats and texts from its standard input, and answers each by a line.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ async def main(database: str) -> None:
     dp.message.register(begin, F.text == "count")
     dp.message.register(add, Count.counting)
     for line in sys.stdin:
-        await feed(dp, message(line.strip()))
+        chat, text = line.split()
+        await feed(dp, message(text, chat=int(chat)))
 
 
 if __name__ == "__main__":

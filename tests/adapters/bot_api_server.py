@@ -105,7 +105,8 @@ class BotApi:
         if method.lower() == "deletewebhook" and _is_true(parameters.get("drop_pending_updates")):
             self.waiting.clear()
         if method.lower() == "getme":
-            return {"id": BOT_ID, "is_bot": True, "first_name": "Pizza", "username": "pizza_bot"}
+            bot = int(token.partition(":")[0])
+            return {"id": bot, "is_bot": True, "first_name": "Pizza", "username": "pizza_bot"}
         return True
 
     async def _get_updates(self, token: str, parameters: Parameters) -> list[Raw]:

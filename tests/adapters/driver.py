@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from itertools import count
 from typing import Any, ClassVar, Final, Protocol, Self, TypeAlias
 
-from sessionkit._drive import is_awaitable
+from sessionkit._storage.sync_or_async import is_awaitable
 
 Raw: TypeAlias = dict[str, Any]
 """An update as the Bot API sends it."""
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """After so many seconds, a test that waits for something fails."""
 
 AT_ONCE: Final = 6
@@ -38,6 +38,7 @@ class Turn:
     Args:
         text: What the message says; of an inline query, what it asks for.
         sessions: The open sessions, by name.
+        given: What the handler got, and may pass on: the update, parts of it, a context.
         holder: What has the data as attributes; None where handlers get arguments only.
         blocking: Whether the handler runs in a thread, and has a ``SyncSession``.
     """
@@ -46,12 +47,13 @@ class Turn:
         self,
         text: str,
         sessions: Mapping[str, Any],
-        *,
+        *given: object,
         holder: object = None,
         blocking: bool = False,
     ) -> None:
         self.text = text
         self.sessions = sessions
+        self.given = given
         self.blocking = blocking
         self._holder = holder
 
@@ -130,6 +132,8 @@ class Driver(Protocol):
     """Whether a handler can say that the next one is to see it as well."""
     has_error_handlers: ClassVar[bool]
     """Whether users can handle the errors of handlers in one place."""
+    once: ClassVar[Any]
+    """What ``once=`` is to be: updates without ids need a function."""
 
     def __init__(
         self, sessions: Any = None, /, *, migrate_chats: Any = True, **named: Any
@@ -268,6 +272,19 @@ def inline_query(text: str = "", *, user: int = USER) -> Raw:
     """An update with a user and no chat."""
     return update(
         "inline_query", id=str(next(_numbers)), from_=user_of(user), query=text, offset=""
+    )
+
+
+def pressed(message: Raw | None = None, *, user: int = USER) -> Raw:
+    """An inline button was pressed: of a message, or of one that the bot cannot see."""
+    of = {} if message is None else {"message": message}
+    return update(
+        "callback_query",
+        id=str(next(_numbers)),
+        from_=user_of(user),
+        chat_instance="1",
+        data="pressed",
+        **of,
     )
 
 

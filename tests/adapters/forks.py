@@ -1,6 +1,6 @@
 """The forks of pyrogram, each installed once into a folder of its own outside the checkout.
 
-kurigram and pyrofork bear pyrogram's import name, so none can be installed beside it.
+All but hydrogram bear pyrogram's import name, so none can be installed beside it.
 Where their folder comes first on the path, they are found instead.
 """
 
@@ -61,7 +61,8 @@ class Fork:
             "SESSIONKIT_PYROGRAM": self.package,
             "SESSIONKIT_PYROGRAM_HOME": str(home),
         }
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+        options = ["-q", "-p", "no:cacheprovider", "--numprocesses=0"]
+        command = [sys.executable, "-m", "pytest", *options, *arguments]
         return _run(command, environment, SECONDS_TO_TEST)
 
     def _home(self) -> Path:
@@ -82,6 +83,7 @@ class Fork:
 FORKS = (
     Fork("kurigram", "2.2.26"),
     Fork("pyrofork", "2.3.69"),
+    Fork("pyrotgfork", "2.2.24.1"),
     Fork("hydrogram", "0.2.0", package="hydrogram"),
 )
 

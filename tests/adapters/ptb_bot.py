@@ -116,7 +116,7 @@ class FollowedApplication(SessionApplicationMixin[Any, Any, Any, Any, Any, Any])
         del self.through[id(update)]  # another update may get its id
         while tasks := self.tasks.pop(id(update), None):
             await asyncio.wait(tasks)
-        while id(update) in self._sessions_under_way or self._session_endings:
+        while id(update) in self._sessions_under_way or self._session_tasks:
             await asyncio.sleep(0)
 
 
@@ -129,6 +129,7 @@ class PTBDriver:
     has_stop: ClassVar[bool] = True
     has_go_on: ClassVar[bool] = False
     has_error_handlers: ClassVar[bool] = True
+    once: ClassVar[Any] = True
 
     def __init__(self, sessions: Any = None, /, *, migrate_chats: Any = True, **named: Any) -> None:
         self.errors: list[BaseException] = []
@@ -187,7 +188,8 @@ class PTBDriver:
     ) -> Callable[[Update, Any], Coroutine[Any, Any, None]]:
         async def callback(update: Update, context: Any) -> None:
             opened = {name: each.of(context) for name, each in self._sessions.items()}
-            await handler(Turn(text_of(update), opened, holder=context))
+            given = update, update.message, context
+            await handler(Turn(text_of(update), opened, *given, holder=context))
 
         return callback
 

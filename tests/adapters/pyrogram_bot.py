@@ -8,10 +8,11 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, NoReturn, Self
 
-from tests.adapters.driver import AT_ONCE, PATIENCE, Handler, Raw, Turn
+from tests.adapters.driver import AT_ONCE, BOT_ID, PATIENCE, Handler, Raw, Turn
 from tests.adapters.pyrogram_raw import NAME, PACKAGE, Packet, packet_of  # imports pyrogram well
 
 # isort: split
+from sessionkit import Once
 from sessionkit_pyrogram import install
 
 
@@ -56,6 +57,7 @@ class Driver(Offline):
     has_stop: ClassVar = True
     has_go_on: ClassVar = True
     has_error_handlers: ClassVar = hasattr(PACKAGE.handlers, "ErrorHandler")
+    once: ClassVar[Any] = Once(identity=lambda message: f"{message.chat.id}:{message.id}")
 
     def __init__(self, sessions: Any = None, /, *, migrate_chats: Any = True, **named: Any) -> None:
         super().__init__()
@@ -93,7 +95,7 @@ class Driver(Offline):
 
     def _with_sessions(self, handler: Handler, text: str) -> Any:
         async def called(client: Any, update: Any, **sessions: Any) -> None:
-            await handler(Turn(getattr(update, text), sessions))
+            await handler(Turn(getattr(update, text), sessions, update))
 
         keyword = inspect.Parameter.KEYWORD_ONLY
         named = [inspect.Parameter(name, keyword) for name in self._names]
@@ -123,6 +125,7 @@ def offline(client: Any) -> Any:
     """Prepare a client that is never connected."""
     client.dispatcher.updates_queue = _Queue(client.workers)
     client.skip_updates = True  # what was missed would be asked for
+    client.me = PACKAGE.types.User(id=BOT_ID, is_bot=True, first_name="Bot")
     return client
 
 

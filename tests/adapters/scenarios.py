@@ -11,9 +11,19 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any, Final, TypeAlias
 
-from sessionkit import NoSessionKeyError, Sessions, keys, lazy_session, session
+import pytest
+
+from sessionkit import (
+    NoSessionKeyError,
+    SessionClosedError,
+    Sessions,
+    keys,
+    lazy_session,
+    session,
+)
 from tests.adapters.driver import (
     AT_ONCE,
+    BOT_ID,
     CHAT,
     GROUP,
     SUPERGROUP,
@@ -65,6 +75,10 @@ class Stage:
         bot = self.framework(sessions, **options)
         bot.on("count", count)
         return bot
+
+    def counters_once(self, **options: Any) -> Sessions[Any]:
+        """Counters that know updates which come again."""
+        return self.counters(once=self.framework.once, **options)  # type: ignore[attr-defined]
 
 
 Play: TypeAlias = Callable[[Stage], Awaitable[None]]
@@ -138,6 +152,15 @@ async def data_is_read_before_the_handler_and_written_after_it(stage: Stage) -> 
         await bot.feed(message("count"))
 
     assert stage.spy.data == {"11": {"n": 2}}
+    assert not bot.errors
+
+
+@scenario()
+async def a_key_per_bot_begins_with_the_bot_that_got_the_update(stage: Stage) -> None:
+    async with stage.bot(stage.counters(get_session_key=keys.per_bot(keys.chat))) as bot:
+        await bot.feed(message("count"))
+
+    assert stage.spy.data == {f"@{BOT_ID}/11": {"n": 1}}
     assert not bot.errors
 
 
@@ -233,6 +256,36 @@ async def users_have_keys_of_their_own(stage: Stage) -> None:
             await bot.feed(message("count", chat=GROUP, user=user))
 
     assert set(stage.spy.data) == {"1/-55", "2/-55"}
+
+
+@scenario()
+async def a_helper_that_gets_what_the_handler_got_joins_its_session(stage: Stage) -> None:
+    counters = stage.counters()
+    bot = stage.bot(counters)
+    given: list[object] = []
+
+    async def pass_on(turn: Turn) -> None:
+        for each in turn.given:
+            given.append(each)
+            if turn.blocking:
+                with counters.open(each) as joined:
+                    joined.data["n"] += 1
+                assert counters.sync.of(each).key == turn.session.key
+            else:
+                async with counters.open(each) as joined:
+                    joined.data["n"] += 1
+                assert counters.of(each) is turn.session
+
+    bot.on("pass on", pass_on)
+    async with bot:
+        await bot.feed(message("pass on"))
+
+    assert not bot.errors
+    assert stage.spy.log == ["R 11", "W 11"]
+    assert stage.spy.data == {"11": {"n": len(given)}}
+    for each in given:
+        with pytest.raises(SessionClosedError):
+            counters.of(each)
 
 
 # --- errors, signals ----------------------------------------------------------------------
@@ -383,7 +436,7 @@ async def an_update_without_a_chat_says_so_if_its_session_is_touched(stage: Stag
 
 
 @scenario("memory", "sqlite")
-async def a_group_keeps_its_session_whichever_service_message_comes_first(stage: Stage) -> None:
+async def a_group_keeps_its_session_in_any_order_of_service_messages(stage: Stage) -> None:
     for number, service in enumerate([(migrate_to, migrate_from), (migrate_from, migrate_to)]):
         counters = stage.counters(prefix=f"order {number}:")
         await counters.update(OLD, five)
@@ -648,3 +701,90 @@ async def a_lazy_session_without_a_chat_says_so_if_it_is_touched(stage: Stage) -
         await bot.feed(inline_query())
 
     assert [type(error) for error in bot.errors] == [NoSessionKeyError]
+
+
+# Updates that come again
+
+
+@scenario("memory", "sqlite")
+async def an_update_that_comes_again_counts_once(stage: Stage) -> None:
+    sessions = stage.counters_once()
+    bot = stage.bot(sessions)
+    updates = [message("count"), message("count", chat=CHAT + 1)]
+    async with bot:
+        for _ in range(3):
+            await bot.feed(*updates)
+        await bot.feed(message("count"), *updates)
+    assert [await sessions.get(CHAT), await sessions.get(CHAT + 1)] == [{"n": 2}, {"n": 1}]
+    assert bot.errors == []
+
+
+@scenario("memory")
+async def repeats_of_an_update_at_the_same_time_count_once(stage: Stage) -> None:
+    sessions = stage.counters_once()
+    bot = stage.bot(sessions)
+    update = message("count")
+    async with bot:
+        await bot.feed(update, *[update] * 3)
+    assert await sessions.get(CHAT) == {"n": 1}
+    assert bot.errors == []
+
+
+@scenario("memory")
+async def an_update_that_failed_runs_again(stage: Stage) -> None:
+    async def fail_at_first(turn: Turn) -> None:
+        turn.data["n"] += 1
+        runs.append(turn.text)
+        if len(runs) == 1:
+            raise Oops
+
+    runs: list[str] = []
+    sessions = stage.counters_once()
+    bot = stage.bot(sessions)
+    bot.on("fail", fail_at_first)
+    update = message("fail")
+    async with bot:
+        for _ in range(3):
+            await bot.feed(update)
+    assert len(runs) == 2
+    assert await sessions.get(CHAT) == {"n": 1}
+    assert [type(error) for error in bot.errors] == [Oops]
+
+
+@scenario("memory", needs="has_go_on")
+async def all_handlers_of_an_update_run_and_none_of_a_repeat(stage: Stage) -> None:
+    async def first(turn: Turn) -> Any:
+        turn.data["n"] += 1
+        return bot.go_on()
+
+    async def second(turn: Turn) -> None:
+        turn.data["n"] += 10
+
+    sessions = stage.counters_once()
+    bot = stage.bot(sessions)
+    bot.on("both", first)
+    bot.on("both", second, group=1)
+    update = message("both")
+    async with bot:
+        for _ in range(3):
+            await bot.feed(update)
+    assert await sessions.get(CHAT) == {"n": 11}
+    assert bot.errors == []
+
+
+@scenario("memory")
+async def of_several_sessions_the_first_carries_the_id(stage: Stage) -> None:
+    async def both(turn: Turn) -> None:
+        turn.get("cart")["n"] += 1
+        turn.get("prefs")["n"] += 1
+
+    cart, prefs = stage.counters_once(prefix="c:"), stage.counters_once(prefix="p:")
+    bot = stage.framework(prefs=prefs, cart=cart)
+    bot.on("both", both)
+    update = message("both")
+    async with bot:
+        for _ in range(3):
+            await bot.feed(update)
+    assert await cart.get(CHAT) == await prefs.get(CHAT) == {"n": 1}
+    assert "__u" in stage.storage.read(f"p:{CHAT}")
+    assert "__u" not in stage.storage.read(f"c:{CHAT}")

@@ -42,6 +42,7 @@ class TelebotDriver:
     has_stop: ClassVar[bool] = True
     has_go_on: ClassVar[bool] = True
     has_error_handlers: ClassVar[bool] = True
+    once: ClassVar[Any] = True
 
     def __init__(self, sessions: Any = None, /, *, migrate_chats: Any = True, **named: Any) -> None:
         self._recorder: Any = Recorder()
@@ -86,7 +87,7 @@ class TelebotDriver:
 
     def _function(self, handler: Handler) -> Callable[..., Any]:
         async def handle(event: Any, **sessions: Any) -> Any:
-            return await handler(Turn(text_of(event), sessions))
+            return await handler(Turn(text_of(event), sessions, event))
 
         return handle
 
@@ -140,7 +141,7 @@ class TelebotThreadsDriver(TelebotDriver):
 
     def _function(self, handler: Handler) -> Callable[..., Any]:
         def handle(event: Any, **sessions: Any) -> Any:
-            course: Any = handler(Turn(text_of(event), sessions, blocking=True))
+            course: Any = handler(Turn(text_of(event), sessions, event, blocking=True))
             return run_in_thread(course)
 
         return handle

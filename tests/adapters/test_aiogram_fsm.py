@@ -111,7 +111,7 @@ def test_data_is_updated(storage: Any) -> None:
 
 
 @pytest.mark.parametrize("data", [(), [("a", 1)], None, "text"])
-def test_what_is_no_mapping_is_refused(data: Any) -> None:
+def test_what_is_not_a_mapping_is_refused(data: Any) -> None:
     async def course(fsm: FSMStorage) -> None:
         for method in (fsm.set_data, fsm.update_data):
             with pytest.raises(DataNotDictLikeError, match=type(data).__name__):
@@ -415,7 +415,7 @@ def test_isolations_of_one_storage_keep_each_other_out() -> None:
     run(main())
 
 
-def test_taking_a_key_twice_in_a_handler_raises_instead_of_waiting_for_ever() -> None:
+def test_taking_a_key_twice_in_a_handler_raises_instead_of_waiting_forever() -> None:
     async def main() -> None:
         isolation = EventIsolation()
         async with isolation.lock(KEY):
@@ -450,6 +450,30 @@ def test_a_handler_that_fails_or_is_cancelled_leaves_no_lock() -> None:
         assert held_by(isolation) == ()
 
     asyncio.run(main())
+
+
+def test_a_pause_lets_go_of_the_isolation_and_takes_it_again_before_the_session() -> None:
+    async def main() -> None:
+        storage = MemorySessionStorage()
+        isolation, sessions = FSMStorage(storage).create_isolation(), counters(storage)
+        held = asyncio.Event()
+
+        async def next_update() -> None:
+            async with isolation.lock(KEY):
+                held.set()
+                await asyncio.sleep(1)  # the pause ends meanwhile
+                await sessions.update(1, lambda data: {"n": data["n"] + 1})
+
+        async with isolation.lock(KEY), sessions.open(1) as opened:
+            async with opened.paused():
+                task = asyncio.create_task(next_update())
+                await held.wait()
+            assert opened.data == {"n": 1}
+            assert len(held_by(isolation)) == 2
+        await task
+        assert held_by(isolation) == ()
+
+    run(main())
 
 
 def test_a_lock_between_processes_is_taken_as_well() -> None:

@@ -12,12 +12,19 @@ import pytest
 from aiogram import BaseMiddleware, Bot, Dispatcher, F, Router
 from aiogram.dispatcher.event.bases import UNHANDLED, CancelHandler, SkipHandler
 from aiogram.handlers import MessageHandler
-from aiogram.types import ErrorEvent, Message, TelegramObject, Update
+from aiogram.types import CallbackQuery, ErrorEvent, Message, TelegramObject, Update
 
-from sessionkit import SessionClosedError, SessionError, keys, lazy_session, multi_session
+from sessionkit import (
+    MemorySessionStorage,
+    SessionClosedError,
+    SessionError,
+    keys,
+    lazy_session,
+    multi_session,
+)
 from sessionkit_aiogram import SessionMiddleware, install
 from tests.adapters.aiogram_bot import feed
-from tests.adapters.driver import CHAT, TOKEN, inline_query, message
+from tests.adapters.driver import CHAT, TOKEN, inline_query, message, pressed, update
 from tests.contexts import Spy, assert_nothing_left
 from tests.core import Oops, counters, total
 
@@ -73,6 +80,15 @@ def test_a_name_is_installed_once() -> None:
     with pytest.raises(ValueError, match="'cart' is taken, installed already"):
         install(dp, counting(), name="cart")
     install(dp, counting())
+
+
+def test_two_installs_must_not_share_storage_and_prefix() -> None:
+    storage = MemorySessionStorage()
+    dp = dispatcher(counting(storage))
+
+    with pytest.raises(ValueError, match="'other' and 'session', installed before, share storage"):
+        install(dp, other=counting(storage))
+    install(dp, other=counting(storage, prefix="other:"))
 
 
 def test_a_name_taken_later_is_refused_at_startup() -> None:
@@ -219,6 +235,15 @@ def test_handlers_of_sub_routers_classes_and_threads_get_the_session() -> None:
     assert asyncio.run(sessions.get(CHAT)) == {"n": 11}
 
 
+def test_a_generator_as_a_handler_is_refused() -> None:
+    async def yields(message: Message, session: Any) -> Any:
+        session.data["n"] += 1
+        yield
+
+    with pytest.raises(TypeError, match=r"yields\(\) has a yield"):
+        asyncio.run(feed(dispatcher(counting(), yields), message("count")))
+
+
 def test_multi_sessions_are_one_argument() -> None:
     shop = multi_session(cart=counting(), prefs=lazy_session(dict, prefix="prefs:"))
 
@@ -247,6 +272,29 @@ def test_the_session_is_open_on_the_update() -> None:
 
     assert asyncio.run(sessions.get(CHAT)) == {"n": 1}
     assert_nothing_left(sessions)
+
+
+@pytest.mark.parametrize("with_message", [True, False])
+def test_the_session_is_open_on_a_button_and_its_message(with_message: bool) -> None:
+    sessions = counting(get_session_key=keys.user)
+
+    async def join(query: CallbackQuery, session: Any) -> None:
+        parts = [query, query.message] if with_message else [query]
+        for part in parts:
+            assert sessions.of(part) is session
+        session.data["n"] += 1
+
+    dp = Dispatcher()
+    install(dp, sessions)
+    dp.callback_query.register(join)
+    asyncio.run(feed(dp, pressed(message()["message"] if with_message else None)))
+
+    assert asyncio.run(sessions.get(CHAT)) == {"n": 1}
+
+
+def test_an_update_younger_than_aiogram_passes() -> None:
+    with pytest.warns(RuntimeWarning, match="unknown update type"):
+        asyncio.run(feed(dispatcher(counting()), update("telepathy", thought="🍕")))
 
 
 # --- on a router --------------------------------------------------------------------------

@@ -25,11 +25,11 @@ def bot(database: Path) -> Generator[Bot]:
             process.kill()
 
 
-def answers(process: Bot, *texts: str) -> list[str]:
+def answers(process: Bot, chat: int, *texts: str) -> list[str]:
     assert process.stdin is not None and process.stdout is not None
     found: list[str] = []
     for text in texts:
-        print(text, file=process.stdin, flush=True)
+        print(chat, text, file=process.stdin, flush=True)
         found.append(process.stdout.readline().strip())
     return found
 
@@ -38,14 +38,14 @@ def test_scenes_and_states_survive_sigkill(tmp_path: Path) -> None:
     database = tmp_path / "bot.db"
 
     with bot(database) as first:
-        assert answers(first, "order", "big") == ["size?", "topping?"]
+        assert answers(first, 3, "order", "big", "ham") == ["size?", "topping?", "1: big with ham"]
+        assert answers(first, 1, "order", "big") == ["size?", "topping?"]
+        assert answers(first, 2, "count", "2", "3") == ["send numbers", "2", "5"]
     with bot(database) as second:
-        assert answers(second, "back", "small", "cheese") == [
+        assert answers(second, 1, "back", "small", "cheese") == [
             "size?",
             "topping?",
             "1: small with cheese",
         ]
-        assert answers(second, "count", "2", "3") == ["send numbers", "2", "5"]
-    with bot(database) as third:
-        assert answers(third, "4") == ["9"]
-        assert answers(third, "order", "big", "ham") == ["size?", "topping?", "2: big with ham"]
+        assert answers(second, 2, "4") == ["9"]
+        assert answers(second, 3, "order", "big", "olives")[-1] == "2: big with olives"

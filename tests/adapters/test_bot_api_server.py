@@ -64,7 +64,7 @@ def test_asking_waits_for_updates() -> None:
     served(course)
 
 
-def test_who_asks_last_is_served_and_others_are_told() -> None:
+def test_the_last_poller_is_served_and_others_get_an_error() -> None:
     async def course(api: BotApi) -> None:
         async with aiohttp.ClientSession() as client:
             address = f"{api.url}/bot{{}}/getUpdates?timeout=30"

@@ -39,6 +39,7 @@ from sessionkit import SQLiteSessionStorage
 from tests.adapters.bot_api_server import BotApi
 from tests.adapters.driver import Raw, message
 from tests.adapters.life import Life, life_of
+from tests.profiles import thorough
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -70,9 +71,9 @@ class Example:
 
 
 BOTS = [
-    Example("aiogram_pizza", "aiogram"),
+    thorough(Example("aiogram_pizza", "aiogram")),
     Example("ptb_pizza", "telegram"),
-    Example("telebot_pizza", "telebot"),
+    thorough(Example("telebot_pizza", "telebot")),
     Example("telebot_sync_pizza", "telebot", workers=2),
 ]
 
@@ -93,7 +94,7 @@ def histories(
     Args:
         before: The counts that it may have had at the beginning.
         texts: What was delivered to the process, in order.
-        replies: The levels that the process told, in order.
+        replies: The levels that the process reported, in order.
         killed: Whether it may have ended anywhere on the way.
         workers: How many updates it has in hand at a time, to be handled in any order.
 
@@ -156,7 +157,7 @@ def test_histories_are_those_that_the_promise_allows(
     assert histories(before, texts, replies, killed=killed, workers=workers) == after
 
 
-# --- what a bot was told, and what it said ------------------------------------------------
+# --- what a bot was sent, and what it said ------------------------------------------------
 
 
 def text_of(update: Raw) -> str:
@@ -164,7 +165,7 @@ def text_of(update: Raw) -> str:
 
 
 def levels(api: BotApi, token: str, chat: int | None = None) -> list[int]:
-    """The hunger levels that a process told, in order."""
+    """The hunger levels that a process reported, in order."""
     found = [
         LEVEL.fullmatch(sent.text)
         for sent in api.sent

@@ -15,10 +15,17 @@ from telegram.ext import (
 )
 from telegram.warnings import PTBUserWarning
 
-from sessionkit import SessionClosedError, Sessions, keys, session
+from sessionkit import (
+    SessionClosedError,
+    SessionLockTimeoutError,
+    SessionReentrancyError,
+    Sessions,
+    keys,
+    session,
+)
 from sessionkit_ptb import SessionContextMixin
 from sessionkit_ptb import install as typed_install
-from tests.adapters.driver import GROUP, SUPERGROUP, message, migrate_from
+from tests.adapters.driver import GROUP, SUPERGROUP, message, migrate_from, pressed
 from tests.adapters.ptb_bot import bare, feed, update_of
 from tests.contexts import AsyncSpy, Spy, assert_nothing_left
 from tests.core import Data, Oops, counters, until
@@ -269,7 +276,7 @@ def test_a_failed_write_goes_to_the_error_handlers_and_updates_are_fetched_on() 
     assert storage.data == {"11": {"n": 1}}
 
 
-def test_a_group_that_cannot_be_moved_now_is_no_reason_to_stop() -> None:
+def test_a_group_that_cannot_be_moved_now_stops_nothing() -> None:
     storage = Spy(**{str(GROUP): {"n": 5}})
 
     async def main() -> None:
@@ -377,6 +384,86 @@ def test_shutdown_waits_for_what_a_webhook_left_behind() -> None:
         await asyncio.sleep(0)
         await bot.app.shutdown()
         assert storage.data == {"11": {"n": 1}}
+
+    asyncio.run(main())
+
+
+@pytest.mark.filterwarnings("ignore:Tasks created via:telegram.warnings.PTBUserWarning")
+@pytest.mark.parametrize("block", [True, False])
+@pytest.mark.parametrize("concurrent", [1, 256])
+def test_stop_waits_for_a_task_that_a_handler_starts_while_it_waits(
+    block: bool, concurrent: int
+) -> None:
+    async def main() -> None:
+        bot = Bot(counts(), bare().concurrent_updates(concurrent))
+        begun, stopping, baked = (asyncio.Event() for _ in range(3))
+
+        async def bake(context: Any) -> None:
+            await baked.wait()
+            context.session["n"] += 1
+
+        async def start(update: Any, context: Any) -> None:
+            begun.set()
+            await stopping.wait()
+            context.session["n"] += 1
+            context.application.create_task(bake(context), update=update)
+
+        bot.on(start, block=block)
+        async with bot:
+            await bot.app.update_queue.put(update_of(message(), bot.app))
+            await begun.wait()
+            stop = asyncio.create_task(bot.app.stop())
+            await until(lambda: not bot.app.running)
+            stopping.set()
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert not stop.done()
+            baked.set()
+            await stop
+            assert await bot.stored() == 2
+            await bot.app.start()  # which the test stops
+
+    asyncio.run(main())
+
+
+@pytest.mark.filterwarnings("ignore:Tasks created via:telegram.warnings.PTBUserWarning")
+def test_a_task_of_an_update_does_not_wait_for_itself_to_shut_the_application_down() -> None:
+    async def main() -> None:
+        bot = Bot(counts())
+        tasks: list[asyncio.Task[None]] = []
+
+        async def shut_down(context: Any) -> None:
+            context.session["n"] += 1
+            await context.application.shutdown()
+
+        async def start(update: Any, context: Any) -> None:
+            tasks.append(context.application.create_task(shut_down(context), update))
+
+        bot.on(start)
+        await bot.app.initialize()
+        await bot.feed()
+        async with asyncio.timeout(30):
+            await tasks[0]
+            await until(lambda: not bot.app._sessions_under_way)
+        assert await bot.stored() == 1
+
+    asyncio.run(main())
+
+
+def test_a_warning_about_a_task_names_the_line_that_starts_it() -> None:
+    async def main() -> None:
+        bot = Bot(counts())
+
+        async def start(update: Any, context: Any) -> None:
+            with pytest.warns(PTBUserWarning, match="won't be automatically awaited") as caught:
+                await context.application.create_task(slow_count(update, context), update)
+            assert [each.filename for each in caught] == [__file__]
+
+        bot.on(start)
+        await bot.app.initialize()
+        await bot.feed()
+        await bot.app.shutdown()
+        assert await bot.stored() == 1
 
     asyncio.run(main())
 
@@ -523,6 +610,41 @@ def test_the_next_update_of_the_chat_waits_for_a_late_handler() -> None:
     asyncio.run(main())
 
 
+def test_the_timeout_error_names_the_handler_that_does_not_block() -> None:
+    async def main() -> None:
+        bot = Bot(counts(lock_timeout=0.01), bare().concurrent_updates(2))
+        gate = asyncio.Event()
+
+        async def bake_slowly(update: Any, context: Any) -> None:
+            await gate.wait()
+
+        bot.on(bake_slowly, block=False)
+        async with bot:
+            await bot.feed(message(), message())
+            gate.set()
+        (error,) = bot.errors
+        assert isinstance(error, SessionLockTimeoutError)
+        assert "held by task 'bake_slowly' (test_ptb_handlers.py:" in str(error)
+
+    asyncio.run(main())
+
+
+def test_a_late_handler_that_opens_its_own_key_raises_at_once() -> None:
+    async def main() -> None:
+        bot = Bot(counts())
+
+        async def again(update: Any, context: Any) -> None:
+            async with bot.sessions.open(11):
+                raise AssertionError
+
+        bot.on(again, block=False)
+        async with bot:
+            await bot.feed()
+        assert [type(error) for error in bot.errors] == [SessionReentrancyError]
+
+    asyncio.run(main())
+
+
 def test_one_by_one_the_fetcher_waits_as_well_and_nobody_deadlocks() -> None:
     async def main() -> None:
         bot = Bot(counts())
@@ -613,6 +735,25 @@ def test_an_update_within_an_open_session_joins_it() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("with_message", [True, False])
+def test_the_session_is_open_on_a_button_and_its_message(with_message: bool) -> None:
+    async def main() -> None:
+        sessions = counters(get_session_key=keys.user)
+
+        async def join(update: Any, context: Any) -> None:
+            query = update.callback_query
+            for part in [query, query.message] if with_message else [query]:
+                async with sessions.open(part) as joined:
+                    joined.data["n"] += 1
+
+        async with Bot(sessions) as bot:
+            bot.on(join)
+            await bot.feed(pressed(message()["message"] if with_message else None))
+            assert (await bot.stored(), bot.errors) == (1 + with_message, [])
+
+    asyncio.run(main())
+
+
 class Payment:
     """An update of a user's own, from another service."""
 
@@ -629,7 +770,7 @@ def test_updates_of_other_types_have_sessions_if_the_key_function_finds_one() ->
     asyncio.run(main())
 
 
-def test_a_text_is_no_key() -> None:
+def test_a_text_is_not_a_key() -> None:
     storage = Spy()
 
     async def main() -> None:

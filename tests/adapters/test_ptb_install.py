@@ -55,7 +55,7 @@ async def count_once(app: Any) -> None:
 
 
 @pytest.mark.parametrize("target", [None, "42:TEST", Application])
-def test_what_is_no_builder_is_refused(target: Any) -> None:
+def test_what_is_not_a_builder_is_refused(target: Any) -> None:
     with pytest.raises(TypeError, match=r"takes an ApplicationBuilder, not \w+: install\(Appl"):
         install(target, counts())
 
@@ -235,7 +235,7 @@ def test_a_multi_session_shows_as_a_whole() -> None:
 
     assert run(cart.get(11)) == {"n": 1}
     assert run(prefs.get(11)) == {"n": 3}
-    assert not shop._seating.seated
+    assert not shop._registry.open_on
 
 
 class LazyContext(LazySessionFlavor[Data], CallbackContext[ExtBot[None], Plain, Plain, Plain]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from sessionkit import (
     Sessions,
     keys,
     lazy_session,
+    session,
 )
 from sessionkit_ptb import install as typed_install
 from sessionkit_ptb import with_session
@@ -452,5 +454,51 @@ def test_a_conversation_whose_handlers_do_not_block_is_saved_when_they_end() -> 
                 await until(lambda: not bot.app._sessions_under_way)
             assert await sessions.get(11) == {"n": 2}
             assert not bot.errors
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("make", "pauses", "order"),
+    [
+        (session, False, ["begin", "end", "waiting"]),
+        (session, True, ["begin", "waiting", "end"]),
+        (lazy_session, False, ["begin", "waiting", "end"]),
+    ],
+)
+def test_the_handlers_of_waiting_run_meanwhile_if_no_session_is_in_their_way(
+    make: Any, pauses: bool, order: list[str]
+) -> None:
+    sessions = make(initial=dict)
+    seen: list[str] = []
+    gate = asyncio.Event()
+
+    async def slow(update: Any, context: Any) -> int:
+        seen.append("begin")
+        async with sessions.of(context).paused() if pauses else nullcontext():
+            await gate.wait()
+        seen.append("end")
+        return NAME
+
+    async def waiting(update: Any, context: Any) -> None:
+        seen.append("waiting")
+
+    talk = ConversationHandler[Any](
+        entry_points=[MessageHandler(filters.Text(["/start"]), slow, block=False)],
+        states={ConversationHandler.WAITING: [MessageHandler(filters.TEXT, waiting)]},
+        fallbacks=[],
+    )
+
+    async def main() -> None:
+        async with Running(install(bare(), sessions)) as bot:
+            bot.app.add_handler(talk)
+            await feed(bot.app, message("/start"))
+            meanwhile = asyncio.create_task(feed(bot.app, message("Ann")))
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert meanwhile.done() is (order[1] == "waiting")
+            gate.set()
+            await meanwhile
+        assert (seen, bot.errors) == (order, [])
 
     asyncio.run(main())

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Message
 from telegram.ext import (
+    Application,
     BasePersistence,
     CallbackQueryHandler,
     CommandHandler,
@@ -21,12 +24,12 @@ from telegram.ext import (
 
 from sessionkit import (
     MemorySessionStorage,
-    PickleCodec,
     SessionClosedError,
     SessionEncodeError,
     SQLiteSessionStorage,
     session,
 )
+from sessionkit.codecs import PickleCodec
 from sessionkit_ptb import SessionPersistence, install
 from tests.adapters.driver import BOT_ID, TOKEN, message, update
 from tests.adapters.ptb_bot import Offline, bare, feed, update_of
@@ -228,9 +231,12 @@ class OneByOne(Spy):
 
     def __init__(self, **stored: Any) -> None:
         super().__init__(**stored)
+        self.is_open = False
         self.gates: list[asyncio.Event] = []
 
     async def read(self, key: str, /) -> Any:
+        if self.is_open:
+            return super().read(key)
         self.gates.append(asyncio.Event())
         await self.gates[-1].wait()
         return super().read(key)
@@ -256,6 +262,13 @@ def test_a_chat_that_two_updates_load_at_once_is_taken_over_once() -> None:
         assert data == {}
 
     asyncio.run(main())
+
+
+class Listed(Spy):
+    """One that can list."""
+
+    def iter_items(self, prefix: str = "", /) -> Iterator[tuple[str, Any]]:
+        yield from [(key, data) for key, data in self.data.items() if key.startswith(prefix)]
 
 
 async def running_bot() -> Any:
@@ -375,17 +388,155 @@ def test_after_a_drop_nothing_is_read_again() -> None:
     asyncio.run(main())
 
 
-# --- what can be stored -------------------------------------------------------------------
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("kind", ["chat", "user"])
+def test_what_is_dropped_before_it_was_ever_used_is_not_loaded(kind: str, preload: bool) -> None:
+    storage = MemorySessionStorage()
+    key = f"ptb:{BOT_ID}/{kind}/11"
+
+    async def main() -> None:
+        await handle(storage, count)
+        persistence = SessionPersistence(storage, preload=preload)
+        app = bare().persistence(persistence).build()
+        app.add_handler(TypeHandler(object, count))
+        async with app:
+            getattr(app, f"drop_{kind}_data")(11)
+            await feed(app, message())
+            assert getattr(app, f"{kind}_data")[11] == {"n": 1}
+            await app.update_persistence()
+            assert storage.read(key) == {"n": 1}  # what came after the drop
+            getattr(app, f"drop_{kind}_data")(11)
+        assert storage.read(key) is None
+
+    asyncio.run(main())
 
 
-def test_data_that_would_not_come_back_equal_is_reported_with_its_path() -> None:
-    errors: list[Exception] = []
+def test_what_is_dropped_while_it_is_loaded_does_not_come_back() -> None:
+    storage = OneByOne(**{f"ptb:{BOT_ID}/chat/11": {"n": 5}})
+
+    async def main() -> None:
+        app = bare().persistence(SessionPersistence(storage)).build()
+        app.add_handler(TypeHandler(object, count))
+        storage.is_open = True
+        async with app:
+            storage.is_open = False
+            handling = asyncio.create_task(feed(app, message()))
+            await until(lambda: len(storage.gates) == 1)
+            app.drop_chat_data(11)
+            storage.is_open = True
+            storage.gates[0].set()
+            await handling
+            assert app.chat_data[11] == {"n": 1}
+
+    asyncio.run(main())
+
+
+class OwnApplication(Application[Any, Any, Any, Any, Any, Any]):
+    """An application class of a user's own."""
+
+    __slots__ = ("dropped",)
+
+    def drop_chat_data(self, chat_id: int) -> None:
+        self.dropped = chat_id
+        super().drop_chat_data(chat_id)
+
+
+def test_drops_of_an_application_of_the_users_own_are_noticed() -> None:
+    async def main() -> None:
+        storage = MemorySessionStorage()
+        await handle(storage, count)
+        builder = bare().application_class(OwnApplication).persistence(SessionPersistence(storage))
+        app = builder.build()
+        app.add_handler(TypeHandler(object, look))
+        async with app:
+            app.drop_chat_data(11)
+            await feed(app, message())
+        assert (app.dropped, app.chat_data[11]) == (11, {})
+        assert isinstance(app, OwnApplication)
+        assert type(app).__qualname__ == "OwnApplication"
+
+    asyncio.run(main())
+
+
+# --- what cannot be written ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_what_could_not_be_written_is_written_by_the_next_run(preload: bool) -> None:
+    storage = Listed()
+    options = {"preload": preload}
+
+    async def main() -> None:
+        async with application(storage, **options) as app:
+            await feed(app, message("/start"), message("Ann"))
+            storage.broken.add("W")
+            await app.update_persistence()
+            assert storage.data == {}
+            storage.broken.clear()
+        async with application(storage, **options) as app:
+            await feed(app, message("30"))
+            assert (app.chat_data[11], app.user_data[11]) == ({"steps": 3}, {"name": "Ann"})
+            assert app.bot_data == {"known": ["Ann"]}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.parametrize("kind", ["chat", "user"])
+@pytest.mark.parametrize("used", [False, True])
+def test_what_could_not_be_deleted_is_deleted_by_the_next_run(
+    kind: str, preload: bool, used: bool
+) -> None:
+    storage = Listed()
+
+    async def main() -> None:
+        await handle(storage, count)
+        app = bare().persistence(SessionPersistence(storage, preload=preload)).build()
+        app.add_handler(TypeHandler(object, count))
+        async with app:
+            getattr(app, f"drop_{kind}_data")(11)
+            storage.broken |= {"D", "W"}
+            await app.update_persistence()
+            if used:
+                await feed(app, message())
+            storage.broken.clear()
+        assert storage.data.get(f"ptb:{BOT_ID}/{kind}/11") == ({"n": 1} if used else None)
+
+    asyncio.run(main())
+
+
+WRITES: list[tuple[str, tuple[Any, ...]]] = [
+    ("update_chat_data", (7, {"n": 1})),
+    ("drop_user_data", (7,)),
+    ("update_bot_data", ({"n": 1},)),
+    ("update_callback_data", (([], {"query": "keyboard"}),)),
+    ("update_conversation", ("talk", (1, 2), "name")),
+]
+
+
+@pytest.mark.parametrize(("method", "arguments"), WRITES, ids=[name for name, _ in WRITES])
+def test_called_by_hand_it_raises_what_the_storage_raises(method: str, arguments: Any) -> None:
+    storage = Spy(**{f"ptb:{BOT_ID}/user/7": {"n": 1}})
+
+    async def main() -> None:
+        persistence = SessionPersistence(storage)
+        persistence.set_bot(await running_bot())
+        storage.broken |= {"W", "D"}
+        with pytest.raises(OSError, match="failed"):
+            await getattr(persistence, method)(*arguments)
+
+    asyncio.run(main())
+
+
+def test_what_can_never_be_stored_is_reported_once_for_each_use() -> None:
+    errors: list[str] = []
 
     async def put(update: object, context: Any) -> None:
-        context.chat_data["votes"] = {3: "yes"}
+        for data in (context.chat_data, context.user_data):
+            data["votes"] = {3: "yes"}
 
     async def note(update: object, context: Any) -> None:
-        errors.append(context.error)
+        errors.append(str(context.error))
 
     async def main() -> None:
         app = bare().persistence(SessionPersistence(Spy())).build()
@@ -393,11 +544,17 @@ def test_data_that_would_not_come_back_equal_is_reported_with_its_path() -> None
         app.add_error_handler(note)
         async with app:
             await feed(app, message())
+            for _ in range(3):
+                await app.update_persistence()
 
     asyncio.run(main())
-    (error,) = errors
-    assert isinstance(error, SessionEncodeError)
-    assert "votes" in str(error)
+    assert len(errors) == 2
+    for kind, error in zip(("chat", "user"), sorted(errors), strict=True):
+        assert f"{kind}_data[11]['votes']" in error
+        assert "session.data" not in error
+
+
+# --- what can be stored -------------------------------------------------------------------
 
 
 def test_a_storage_that_takes_any_value_takes_any_data(tmp_path: Path) -> None:
@@ -413,28 +570,130 @@ def test_a_storage_that_takes_any_value_takes_any_data(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_data_of_the_users_own_classes_is_refused() -> None:
-    errors: list[str] = []
+class Chat:
+    """Data that is not a dict."""
 
-    class Chat:
-        """Data that is no dict."""
 
-    async def note(update: object, context: Any) -> None:
-        errors.append(str(context.error))
-
+@pytest.mark.parametrize("kind", ["chat_data", "user_data"])
+def test_chats_and_users_of_the_bots_own_classes_are_refused_at_the_start(kind: str) -> None:
     async def main() -> None:
         builder = bare().persistence(SessionPersistence(Spy()))
-        app = builder.context_types(ContextTypes(chat_data=Chat)).build()
-        app.add_handler(TypeHandler(object, look))
-        app.add_error_handler(note)
-        async with app:
-            await feed(app, message())
-            app._chat_ids_to_be_updated_in_persistence.clear()
+        types: Any = {kind: Chat}
+        with pytest.raises(TypeError, match=rf"keeps dicts, and {kind} is a Chat: .* in a session"):
+            await builder.context_types(ContextTypes(**types)).build().initialize()
 
     asyncio.run(main())
-    (error,) = errors
-    assert "keeps dicts, and chat_data is a Chat" in error
-    assert "install(builder, sessions)" in error
+
+
+class Votes(dict[str, int]):
+    """A dict of the bot's own."""
+
+
+@dataclass
+class Known:
+    """Data of the bot that becomes plain values."""
+
+    names: list[str] = field(default_factory=list[str])
+
+
+class Whole:
+    """Data of the bot that a storage for any value takes."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+
+KINDS = [(Known, "sqlite"), (Votes, "sqlite"), (int, "file"), (Whole, "memory"), (Known, "memory")]
+
+
+@pytest.mark.parametrize(("kind", "storage"), KINDS)
+def test_the_bots_data_may_be_of_its_own_type(kind: Any, storage: str, tmp_path: Path) -> None:
+    kept = make_storage(storage, tmp_path)
+
+    async def use() -> Any:
+        builder = bare().persistence(SessionPersistence(kept))
+        async with builder.context_types(ContextTypes(bot_data=kind)).build() as app:
+            before = app.bot_data
+            if kind is int:
+                app.bot_data = before + 1
+            elif kind is Votes:
+                before["yes"] = before.get("yes", 0) + 1
+            else:
+                before.names.append("Ann")
+            assert type(before) is kind
+            return app.bot_data
+
+    try:
+        asyncio.run(use())
+        after = asyncio.run(use())
+    finally:
+        kept.sync.close()
+    assert after in (2, {"yes": 2}) or after.names == ["Ann", "Ann"]
+
+
+def test_a_type_of_the_bot_that_becomes_no_plain_values_is_refused_at_the_start() -> None:
+    async def main() -> None:
+        builder = bare().persistence(SessionPersistence(Spy()))
+        app = builder.context_types(ContextTypes(bot_data=Whole)).build()
+        with pytest.raises(
+            TypeError, match=r"bot_data is of type Whole, .*PickleCodec.*Whole cannot"
+        ):
+            await app.initialize()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_dicts_of_the_bots_own_come_back_as_such(preload: bool) -> None:
+    storage = MemorySessionStorage()
+
+    async def use() -> Any:
+        persistence = SessionPersistence(storage, preload=preload)
+        types: Any = {"chat_data": Votes, "user_data": Votes}
+        app = bare().persistence(persistence).context_types(ContextTypes(**types)).build()
+        app.add_handler(TypeHandler(object, count))
+        async with app:
+            await feed(app, message())
+        return app
+
+    asyncio.run(use())
+    app = asyncio.run(use())
+    assert type(app.chat_data[11]) is Votes
+    assert dict(app.chat_data) == dict(app.user_data) == {11: {"n": 2}}
+
+
+@dataclass
+class Order:
+    """A class of the bot's own with an object of Telegram's in it."""
+
+    message: Message
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_objects_of_telegram_know_their_bot_after_a_restart(preload: bool, tmp_path: Path) -> None:
+    storages = [SQLiteSessionStorage(tmp_path / "bot.db", codec=PickleCodec()) for _ in range(2)]
+
+    async def keep(update: Any, context: Any) -> None:
+        for data in (context.chat_data, context.user_data, context.bot_data):
+            data["orders"] = [Order(update.message)]
+
+    async def main() -> None:
+        app = await handle(storages[0], keep)
+        persistence = SessionPersistence(storages[1], preload=preload)
+        app = bare().persistence(persistence).build()
+        app.add_handler(TypeHandler(object, look))
+        async with app:
+            await feed(app, message())
+            for data in (app.chat_data[11], app.user_data[11], app.bot_data):
+                (order,) = data["orders"]
+                assert order.message.get_bot() is order.message.chat.get_bot() is app.bot
+            await persistence.update_conversation("talk", (1, 2), Order(order.message))
+            states: Any = await persistence.get_conversations("talk")
+            assert states[1, 2].message.get_bot() is app.bot
+
+    asyncio.run(main())
+    for storage in storages:
+        storage.sync.close()
 
 
 def test_callback_data_comes_back_as_ptb_gave_it(tmp_path: Path) -> None:
@@ -481,6 +740,36 @@ def test_buttons_with_arbitrary_data_work_after_a_restart(tmp_path: Path) -> Non
 
     asyncio.run(receive(asyncio.run(send())))
     assert pressed == [{"pizza": 1}]
+
+
+def test_a_button_that_cannot_be_stored_leaves_the_others_valid(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+    good: dict[str, Any] = {"a": {"a": 1}, "b": "text", "c": None, "d": [1, 2]}
+    cached = [
+        ("one", 1.5, {**good, "bad": ("vote", 5)}),
+        ("two", 2.5, {"x": {3: 4}}),
+    ]
+
+    async def note(update: object, context: Any) -> None:
+        errors.append(context.error)
+
+    async def main() -> None:
+        persistence = SessionPersistence(f"sqlite:///{tmp_path / 'bot.db'}")
+        builder = bare().persistence(persistence).arbitrary_callback_data(True)
+        async with builder.build() as app:
+            app.add_error_handler(note)
+            app.bot.callback_data_cache.load_persistence_data((cached, {"query": "one"}))
+            for _ in range(2):
+                await app.update_persistence()
+            stored = ([("one", 1.5, good)], {"query": "one"})
+            assert await persistence.get_callback_data() == stored
+
+    asyncio.run(main())
+    (error,) = errors
+    assert isinstance(error, SessionEncodeError)
+    assert "2 inline button(s) will not be valid after a restart" in str(error)
+    assert "callback_data is a tuple" in str(error)
+    assert "callback_data has a key that is an int" in str(error)
 
 
 USER = {"id": 11, "is_bot": False, "first_name": "Ann"}
@@ -571,6 +860,60 @@ def test_chat_data_follows_when_the_bot_migrates_it() -> None:
     asyncio.run(main())
 
 
+def test_chat_data_that_was_not_loaded_is_not_migrated() -> None:
+    storage = MemorySessionStorage()
+    old, new = f"ptb:{BOT_ID}/chat/-5", f"ptb:{BOT_ID}/chat/-1005"
+
+    async def main() -> None:
+        await handle(storage, count, message(chat=-5))
+        app = bare().persistence(SessionPersistence(storage)).build()
+        async with app:
+            with pytest.raises(RuntimeError, match=r"of chat -5 was not loaded.* preload=True"):
+                app.migrate_chat_data(old_chat_id=-5, new_chat_id=-1005)
+        assert (storage.read(old), storage.read(new)) == ({"n": 1}, None)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("preload", [False, True])
+def test_chat_data_is_migrated_once_though_two_messages_tell_of_it(preload: bool) -> None:
+    storage = MemorySessionStorage()
+
+    async def follow(update: Any, context: Any) -> None:
+        if update.message.migrate_to_chat_id or update.message.migrate_from_chat_id:
+            context.application.migrate_chat_data(update.message)
+        else:
+            await count(update, context)
+
+    async def main() -> None:
+        await handle(storage, count, message(chat=-5))
+        await handle(storage, count, message(chat=-1005))
+        told = [
+            message(chat=-5, migrate_to_chat_id=-1005),
+            message(chat=-1005, migrate_from_chat_id=-5),
+        ]
+        await handle(storage, follow, *told, message(chat=-1005), preload=preload)
+        assert storage.read(f"ptb:{BOT_ID}/chat/-5") is None
+        assert storage.read(f"ptb:{BOT_ID}/chat/-1005") == {"n": 2}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("given", [{}, {"old_chat_id": 1}, {"message": 1, "new_chat_id": 2}])
+def test_what_ptb_refuses_to_migrate_it_still_refuses(given: dict[str, Any]) -> None:
+    async def main() -> None:
+        app = bare().persistence(SessionPersistence(Spy())).build()
+        if "message" in given:
+            given["message"] = update_of(message(), app).message
+        async with app:
+            with pytest.raises(ValueError, match="chat"):
+                app.migrate_chat_data(**given)
+            with pytest.raises(ValueError, match="migrate_from_chat_id"):
+                app.migrate_chat_data(update_of(message(), app).message)
+
+    asyncio.run(main())
+
+
 # --- storages -----------------------------------------------------------------------------
 
 
@@ -607,7 +950,7 @@ REFUSED: list[tuple[Any, type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("storage", "error", "text"), REFUSED)
-def test_what_is_no_storage_is_refused_at_once(
+def test_what_is_not_a_storage_is_refused_at_once(
     storage: Any, error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=text):

@@ -29,7 +29,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def replies_to(*updates: Raw) -> list[str]:
-    """Start the example anew, and return what it answers."""
+    """Start the example again, and return what it answers."""
     spec = importlib.util.spec_from_file_location("pyrogram_pizza", EXAMPLE)
     assert spec is not None and spec.loader is not None
     example: Any = importlib.util.module_from_spec(spec)

@@ -15,6 +15,7 @@ TESTS = [
 ] + [str(HERE / "test_scenarios.py")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("fork", FORKS, ids=[fork.name for fork in FORKS])
 def test_all_tests_of_pyrogram_pass_on(fork: Fork) -> None:
     try:

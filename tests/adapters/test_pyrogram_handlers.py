@@ -171,7 +171,7 @@ async def test_a_paused_session_lets_other_updates_of_the_chat_through() -> None
     stopped = asyncio.Event()
 
     async def slow(client: Any, message: Any, session: Any) -> None:
-        async with session.paused(), asyncio.timeout(10):
+        async with session.paused(), asyncio.timeout(60):
             await stopped.wait()
         session.data += 1
 

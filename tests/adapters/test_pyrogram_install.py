@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sessionkit import Sessions, session
+from sessionkit import MemorySessionStorage, Sessions, session
 from tests.adapters.driver import CHAT, GROUP, SUPERGROUP, message, migrate_to
 from tests.adapters.pyrogram_bot import Offline, in_loop
 from tests.adapters.pyrogram_raw import PACKAGE, packet_of
@@ -26,7 +26,7 @@ handlers: Any = PACKAGE.handlers
 
 
 def counters(storage: Any = None) -> Sessions[int]:
-    return session(int, storage=storage)
+    return session(int) if storage is None else session(int, storage=storage)
 
 
 async def count(client: Any, message: Any, session: Any) -> None:
@@ -271,7 +271,7 @@ def test_a_handler_that_gets_no_update_is_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("target", [None, object(), PACKAGE.Client])
-def test_what_is_no_client_is_refused(target: Any) -> None:
+def test_what_is_not_a_client_is_refused(target: Any) -> None:
     said = rf"install\(\) takes the client, a {PACKAGE.__name__}\.Client, not "
     with pytest.raises(TypeError, match=said):
         install(target, counters())
@@ -284,6 +284,15 @@ async def test_a_name_is_given_to_one_only() -> None:
 
     with pytest.raises(ValueError, match="the name 'session' is taken by sessions installed"):
         install(bot.app, counters())
+
+
+@in_loop
+async def test_two_installs_must_not_share_storage_and_prefix() -> None:
+    bot, storage = Offline(), MemorySessionStorage()
+    install(bot.app, counters(storage))
+
+    with pytest.raises(ValueError, match="'other' and 'session', installed before, share storage"):
+        install(bot.app, other=counters(storage))
 
 
 @in_loop

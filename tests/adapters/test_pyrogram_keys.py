@@ -100,6 +100,7 @@ def channel_post() -> Packet:
 IN_GROUP = ("-55", "11", "-55", "-55")
 IN_SUPERGROUP = (str(SUPERGROUP), "11", str(SUPERGROUP), str(SUPERGROUP))
 IN_CHANNEL = (str(SUPERGROUP), None, str(SUPERGROUP), str(SUPERGROUP))
+OF_GUEST = (f"g/{SUPERGROUP}", "11", f"g/{SUPERGROUP}", f"g/{SUPERGROUP}")
 OF_USER = (None, "11", "11", None)
 OF_NOBODY = (None, None, None, None)
 
@@ -207,6 +208,14 @@ def test_topics_have_keys_where_the_package_knows_them() -> None:
     assert seen["topic"] == (f"{SUPERGROUP}/t7" if knows_topics else str(SUPERGROUP))
 
 
+def test_the_general_topic_of_a_forum_is_the_chat_itself() -> None:
+    update, users, chats = packet_of(message("in General", chat=SUPERGROUP))
+    (forum,) = chats.values()
+    forum.forum = True
+
+    assert keys_seen("Message", (update, users, chats))["topic"] == str(SUPERGROUP)
+
+
 def test_a_plain_reply_is_in_no_topic() -> None:
     first = packet_of(message("hi", chat=SUPERGROUP))
 
@@ -251,14 +260,29 @@ def business_message() -> Packet:
     return update, users, chats
 
 
+def guest_message() -> Packet:
+    told, users, chats = packet_of(message("@bot hi", chat=SUPERGROUP))
+    update = types.UpdateBotGuestChatQuery(
+        query_id=1, message=told.message, qts=1, reference_messages=[]
+    )
+    return update, users, chats
+
+
+def stopped() -> Packet:
+    action = types.SendMessageStopDraftAction(random_id=4)
+    return around(types.UpdateUserTyping(user_id=USER, action=action))
+
+
 @pytest.mark.parametrize(
     ("kinds", "make", "expected"),
     [
         (("MessageReaction", "MessageReactionUpdated"), reaction, IN_SUPERGROUP),
         (("PreCheckoutQuery",), checkout, OF_USER),
         (("BusinessMessage", "BotBusinessMessage"), business_message, ("babc/11",) * 4),
+        (("GuestMessage",), guest_message, OF_GUEST),
+        (("StoppedMessageGeneration",), stopped, ("11",) * 4),
     ],
-    ids=["reaction", "checkout", "business"],
+    ids=["reaction", "checkout", "business", "guest", "stopped"],
 )
 def test_kinds_that_only_some_forks_know(
     kinds: tuple[str, ...], make: Callable[[], Packet], expected: tuple[str | None, ...]
@@ -268,6 +292,25 @@ def test_kinds_that_only_some_forks_know(
         pytest.skip(f"{PACKAGE.__name__} {PACKAGE.__version__} has no {kinds[0]}Handler")
 
     assert keys_seen(known[0], make()) == dict(zip(KEYS, expected, strict=True))
+
+
+def test_who_writes_to_a_channel_has_a_topic_where_the_package_knows_it() -> None:
+    update, users, chats = packet_of(message("hi", chat=SUPERGROUP))
+    if "monoforum" not in types.Channel.__slots__:
+        pytest.skip(
+            f"{PACKAGE.__name__} {PACKAGE.__version__} knows no direct messages of channels"
+        )
+    (inbox,) = chats.values()
+    inbox.monoforum, inbox.linked_monoforum_id = True, 2
+    chats |= {2: types.Channel(id=2, title="Channel", photo=types.ChatPhotoEmpty(), date=0)}
+    update.message.saved_peer_id = types.PeerUser(user_id=USER)
+    told = PACKAGE.types.Message(id=1)
+    names = ("direct_messages_topic", "direct_messages_topic_id")
+    is_told = any(hasattr(told, name) for name in names)
+
+    seen = keys_seen("Message", (update, users, chats))
+
+    assert seen["topic"] == (f"{SUPERGROUP}/d{USER}" if is_told else str(SUPERGROUP))
 
 
 # --- no key -------------------------------------------------------------------------------

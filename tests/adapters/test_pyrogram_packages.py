@@ -51,8 +51,8 @@ def test_a_missing_library_is_named_with_what_installs_it(tmp_path: Path) -> Non
     said = imported(tmp_path, "pyrogram", "hydrogram")
 
     assert said == (
-        "pyrogram sessionkit_pyrogram needs pyrogram, or one of kurigram, pyrofork and hydrogram "
-        "instead. pyrogram comes with the extra 'pyrogram': "
+        "pyrogram sessionkit_pyrogram needs pyrogram, or one of kurigram, pyrofork, pyrotgfork "
+        "and hydrogram instead. pyrogram comes with the extra 'pyrogram': "
         'python -m pip install "<checkout>[pyrogram]"\n'
     )
 

@@ -380,7 +380,7 @@ def test_without_a_function_both_are_kept_and_it_is_said(
     assert [each.levelno for each in told] == [logging.ERROR]
 
 
-def test_if_told_so_sessions_stay_where_they_are(bot: Bot, sessions: Any, storage: Live) -> None:
+def test_sessions_stay_where_they_are_if_asked_for(bot: Bot, sessions: Any, storage: Live) -> None:
     install(bot.bot, sessions, migrate_chats=False)
     bot.add(count, content_types=["migrate_to_chat_id"])
     bot.feed(migrate_to())

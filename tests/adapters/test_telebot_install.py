@@ -37,7 +37,7 @@ def counts(**options: Any) -> Any:
 
 
 @pytest.mark.parametrize("target", [None, TOKEN, AsyncTeleBot])
-def test_what_is_no_bot_is_refused(target: Any) -> None:
+def test_what_is_not_a_bot_is_refused(target: Any) -> None:
     with pytest.raises(TypeError, match=r"needs a telebot\.TeleBot or an AsyncTeleBot, not"):
         install(target, counts())
 
@@ -134,7 +134,7 @@ def test_a_decorated_function_must_ask_for_a_session() -> None:
 
 @pytest.fixture
 def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the adapter be imported anew; afterwards it is as it was."""
+    """Let the adapter be imported again; afterwards it is as it was."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "sessionkit_telebot"]:
         monkeypatch.delitem(sys.modules, name)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import telebot
 
-from sessionkit import MemorySessionStorage, SyncLazySession, SyncSession, lazy_session, session
+from sessionkit import MemorySessionStorage, SyncSession, lazy_session, session
+from sessionkit.types import SyncLazySession
 from sessionkit_telebot import install, with_session
 from tests.adapters.driver import (
     CHAT,

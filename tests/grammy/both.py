@@ -69,7 +69,7 @@ class Case:
         return self.ttl_ms is not None or self.table is not None
 
     def grammy(self, grammy: Grammy, *programs: Sequence[Step], **origin: Any) -> Side[JSError]:
-        """What grammY does in updates with *programs*; what is told is of the last."""
+        """What grammY does in updates with *programs*; the outcome is that of the last."""
         grammy.set_clock(self.now)
         inner = grammy.memory(self.stored)
         inner.fail(*self.fail)

@@ -67,12 +67,37 @@ class RecordedStorage(Storage):
         self._node.ask("failing", id=self.id, ops=ops)
 
 
+Engine: TypeAlias = Literal["redis", "psql", "mongodb"]
+
+
+class ServedStorage(RecordedStorage):
+    """A storage over a server, with a connection of its own."""
+
+    def write_odd(self, key: str, *names: str) -> None:
+        """Write an object whose fields, of these *names*, JSON cannot say."""
+        self._node.ask("write_odd", id=self.id, key=key, names=names)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._node.ask("close", id=self.id)
+
+
 class MemoryStorage(RecordedStorage):
     """A ``MemorySessionStorage``."""
 
     def dump(self) -> dict[str, JSON]:
         """Return everything that is stored, expired or not, in the order of insertion."""
         return dict(self._node.ask("dump", id=self.id))
+
+
+class FreeStorage(RecordedStorage):
+    """A ``freeStorage``."""
+
+    def keys(self) -> JSON:
+        """Return what ``readAllKeys`` gives."""
+        return self._node.ask("keys", id=self.id)
 
 
 @dataclass(frozen=True)
@@ -158,7 +183,7 @@ class Grammy:
         self.node.close()
 
     def set_clock(self, ms: int) -> None:
-        """Let ``Date.now()`` give *ms* from now on; it stands still, at 0 to begin with."""
+        """Let ``Date.now()`` give *ms* from now on; it moves only by this, and is 0 at first."""
         self.node.ask("clock", ms=ms)
 
     def reset(self) -> None:
@@ -197,6 +222,27 @@ class Grammy:
     def file(self, folder: Path) -> RecordedStorage:
         """Return a ``FileAdapter`` of ``@grammyjs/storage-file`` on *folder*."""
         return RecordedStorage(self.node, self._storage("file", folder=str(folder)))
+
+    def served(
+        self,
+        engine: Engine,
+        url: str,
+        table: str | None = None,
+        *,
+        older: bool = False,
+        ttl_s: int | None = None,
+    ) -> ServedStorage:
+        """Return ``@grammyjs/storage-redis`` and so on, today's version or the first of 2.0.
+
+        *table* is that of PostgreSQL, and the collection of MongoDB.
+        """
+        options = {"engine": engine, "url": url, "table": table, "older": older, "ttl_s": ttl_s}
+        return ServedStorage(self.node, self._storage("served", **options))
+
+    def free(self, token: str, root_url: str, *, older: bool = False) -> FreeStorage:
+        """Return a ``freeStorage`` of ``@grammyjs/storage-free``, today's or 2.0, at *root_url*."""
+        options = {"token": token, "root_url": root_url, "older": older}
+        return FreeStorage(self.node, self._storage("free", **options))
 
     def enhanced(
         self,

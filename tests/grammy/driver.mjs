@@ -12,6 +12,8 @@ const installed = (name) =>
   createRequire(import.meta.url)(join(process.argv[2], "node_modules", name));
 const grammy = installed("grammy");
 const { FileAdapter } = installed("@grammyjs/storage-file");
+const { freeStorage } = installed("@grammyjs/storage-free");
+const { freeStorage: olderFreeStorage } = installed("older-storage-free");
 
 const ME = { id: 1, is_bot: true, first_name: "Bot", username: "bot" };
 
@@ -126,12 +128,56 @@ function copying(storage) {
   };
 }
 
+// What they import is loaded when the first is made: it takes half a second.
+const makeClient = {
+  async redis({ url }) {
+    const { default: Redis } = installed("ioredis");
+    const instance = new Redis(url);
+    return { made: { instance }, close: () => instance.quit() };
+  },
+  async psql({ url, table }) {
+    const client = new (installed("pg").Client)(url);
+    await client.connect();
+    return { made: { client, tableName: table }, close: () => client.end() };
+  },
+  async mongodb({ url, table }) {
+    const client = new (installed("mongodb").MongoClient)(url);
+    await client.connect();
+    return { made: { collection: client.db().collection(table) }, close: () => client.close() };
+  },
+};
+
+const makeAdapter = {
+  redis: ({ RedisAdapter }, options) => new RedisAdapter(options),
+  psql: ({ PsqlAdapter }, options) => PsqlAdapter.create(options),
+  mongodb: ({ MongoDBAdapter }, options) => new MongoDBAdapter(options),
+};
+
+// What JSON cannot say, which JavaScript can store.
+const odd = () => ({
+  date: new Date(1700000000123),
+  undefined: undefined,
+  big: 2 ** 40,
+  half: 1.5,
+  bytes: new Uint8Array([1, 2]),
+});
+
 const makeStorage = {
+  async served(id, { engine, older, url, table, ttl_s }) {
+    const { made, close } = await makeClient[engine]({ url, table });
+    const module = installed(older ? `older-storage-${engine}` : `@grammyjs/storage-${engine}`);
+    const storage = await makeAdapter[engine](module, { ...made, ttl: ttl_s });
+    return { ...recorded(id, storage), close };
+  },
   memory(id, { live, ttl_ms }) {
     const memory = new grammy.MemorySessionStorage(ttl_ms);
     return { ...recorded(id, live ? memory : copying(memory)), memory };
   },
   file: (id, { folder }) => recorded(id, new FileAdapter({ dirName: folder })),
+  free(id, { token, root_url: rootUrl, older }) {
+    const storage = (older ? olderFreeStorage : freeStorage)(token, { rootUrl });
+    return { ...recorded(id, storage), keys: () => nextTurn(() => storage.readAllKeys()) };
+  },
   enhanced: (_, { inner, ttl_ms, migrations: table }) =>
     grammy.enhanceStorage({
       storage: known(storages, inner),
@@ -291,8 +337,8 @@ const requests = {
   clock({ ms }) {
     now = ms;
   },
-  storage({ id, kind, ...given }) {
-    storages.set(id, makeStorage[kind](id, given));
+  async storage({ id, kind, ...given }) {
+    storages.set(id, await makeStorage[kind](id, given));
   },
   bot({ id, ...given }) {
     bots.set(id, makeBot(given));
@@ -311,6 +357,12 @@ const requests = {
   read: ({ id, key }) => known(storages, id).read(key),
   write: async ({ id, key, value }) => void (await known(storages, id).write(key, value)),
   delete: async ({ id, key }) => void (await known(storages, id).delete(key)),
+  write_odd: async ({ id, key, names }) => {
+    const value = Object.fromEntries(Object.entries(odd()).filter(([name]) => names.includes(name)));
+    await known(storages, id).write(key, value);
+  },
+  close: ({ id }) => void known(storages, id).close(),
+  keys: ({ id }) => known(storages, id).keys(),
   dump: ({ id }) => [...known(storages, id).memory.storage].map(([key, { session }]) => [key, session]),
   strays: () => strays.splice(0),
   vocabulary: () => [steps, changes, keys].map(Object.keys),

@@ -35,7 +35,7 @@ class Setup:
     """A bot as it is made.
 
     Attributes:
-        missing: What stands for an absent ``initial`` on our side.
+        missing: What means an absent ``initial`` on our side.
         shared: Whether all fragments share a storage.
         recorded: Whether our storage is one of three methods whose calls are compared;
             otherwise it is ``MemorySessionStorage``, with all it can do.

@@ -52,6 +52,12 @@ def skip_module_unless_available() -> None:
         pytest.skip("real grammY needs node and npm", allow_module_level=True)
 
 
+def skip_unless_available() -> None:
+    """Skip the test that calls this, without node and npm."""
+    if not available():
+        pytest.skip("real grammY needs node and npm")
+
+
 def install_or_skip() -> Path:
     """Return what ``install`` does; skip the test if npm cannot get grammY."""
     try:

@@ -98,7 +98,7 @@ class Mirror:
 
     Args:
         storages: The storage of each fragment as the sessions get it, enhanced or not.
-        missing: What stands for an absent ``initial``: none here either, or the
+        missing: What means an absent ``initial``: none here either, or the
             ``initial=None`` that makes missing read as None.
     """
 

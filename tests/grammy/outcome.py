@@ -65,7 +65,7 @@ class Outcome:
 
 
 def make_outcome(told: Mapping[str, JSON]) -> Outcome:
-    """Return the outcome that the driver told."""
+    """Return the outcome that the driver reported."""
     return Outcome(
         saw=[seen.get("value", UNDEFINED) for seen in told["saw"]],
         caught=make_errors(told["caught"]),
@@ -78,7 +78,7 @@ def make_outcome(told: Mapping[str, JSON]) -> Outcome:
 
 
 def make_errors(told: list[Mapping[str, str]]) -> list[JSError]:
-    """Return the errors that the driver told."""
+    """Return the errors that the driver reported."""
     return [JSError(**error) for error in told]
 
 

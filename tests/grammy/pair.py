@@ -168,7 +168,7 @@ class Pair:
         raw = self.ours[name].raw(key)
         theirs = self._their_raw(name, key)
         if raw is UNDEFINED and observed(theirs, self.enhancement, self.now) is UNDEFINED:
-            self._put_theirs(name, key, raw)  # our storage was told when it expires
+            self._put_theirs(name, key, raw)  # our storage was given the expiry
         else:
             assert same(raw, theirs)
         return Stored(key, raw, self.setup.fragments[name].initial, self.enhancement, self.now)

@@ -32,7 +32,7 @@ class JSError:
 class DriverError(Exception):
     """Raised if the driver refused a request, as ``error`` says.
 
-    What handlers and storages throw during an update is no such error: it is
+    What handlers and storages throw during an update is not such an error: it is
     part of the outcome.
     """
 

@@ -133,7 +133,7 @@ def programs(draw: st.DrawFn, situation: Situation, depth: int = 0) -> tuple[Ste
     steps: list[Step] = []
     is_promise = situation.kind == "lazy" and situation.has_key and situation.reads_work
     if is_promise and situation.in_flight and not depth and draw(RARELY):
-        # Once data was read, what grammY's session gives is no promise but the data.
+        # Once data was read, what grammY's session gives is the data, not a promise.
         steps += [Touch(), draw(_assignments(situation, "")), ReadTouched()]
     for _ in range(draw(st.integers(0, 5 - 2 * depth))):
         steps += draw(_some(situation, depth))

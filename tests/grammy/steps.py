@@ -2,8 +2,8 @@
 
 A handler is a list of steps.  Each works on ``ctx.session``, or on the fragment
 *at* of a multi session.  With lazy sessions a step that needs the data awaits it.
-The driver has one function per step, and so has whoever plays the same program
-against another implementation.
+The driver has one function per step, and so has any other implementation that
+plays the same program.
 """
 
 from __future__ import annotations

@@ -75,6 +75,8 @@ BUSINESS_UPDATES: Final[Mapping[str, Mapping[str, JSON]]] = {
     },
 }
 
+SUMMONED: Final[Mapping[str, JSON]] = {"guest_message": message(guest_query_id="q")}
+
 AS_A_CHAT: Final[Mapping[str, Mapping[str, JSON]]] = {
     "anonymous admin": {"message": message(**{"from": GROUP_ADMIN}, sender_chat=GROUP)},
     "channel": {"message": message(**{"from": CHANNEL_BOT}, sender_chat=CHANNEL)},

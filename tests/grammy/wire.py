@@ -40,7 +40,7 @@ def defined(values: Mapping[str, JSON]) -> dict[str, JSON]:
 
 def _object(part: object) -> dict[str, JSON]:
     if not is_dataclass(part) or isinstance(part, type):
-        msg = f"{part!r} cannot travel to the driver: it is no JSON value"
+        msg = f"{part!r} cannot travel to the driver: it is not a JSON value"
         raise TypeError(msg)
     values = {each.name: getattr(part, each.name) for each in fields(part)}
     return {"is": type(part).__name__, **defined(values)}

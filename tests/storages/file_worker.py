@@ -34,6 +34,14 @@ def scribble(folder: str, key: str, start: str) -> None:
         os.write(1, f"{number}\n".encode())
 
 
+def hold(folder: str, key: str) -> None:
+    """Have the lock file of *key*, and never give it back."""
+    files = FileSessionStorage(folder)._engine.folder
+    assert files.locks.try_lock(files.stripe(key))
+    os.write(1, b"held\n")
+    sys.stdin.read()
+
+
 def fork(folder: str) -> None:
     """Use a storage in a child whose parent had its threads at work."""
     warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of just this
@@ -53,6 +61,7 @@ if __name__ == "__main__":
     roles: dict[str, Callable[..., None]] = {
         "increment": increment,
         "scribble": scribble,
+        "hold": hold,
         "fork": fork,
     }
     roles[sys.argv[1]](*sys.argv[2:])

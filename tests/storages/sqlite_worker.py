@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from itertools import count
+from pathlib import Path
+from threading import Event, Thread
 
 from sessionkit.errors import SessionConflictError, SessionError
 from sessionkit.storages.sqlite import SQLiteSessionStorage
@@ -24,19 +27,11 @@ def increment(path: str) -> None:
         storage.sync.read("wait for it")
         print("ready", flush=True)
         sys.stdin.readline()
-        done = 0
-        while done < INCREMENTS:
-            value, revision = storage.sync.read_with_revision("count")
-            try:
-                storage.sync.write_if("count", (value or 0) + 1, revision)
-            except SessionConflictError:
-                continue
-            done += 1
-    print(done)
+        print(counted(storage))
 
 
 def acknowledge(path: str) -> None:
-    """Write for ever, many at a time, and print what has been acknowledged."""
+    """Write without end, many at a time, and print what has been acknowledged."""
 
     async def write_all(storage: SQLiteSessionStorage, lane: int) -> None:
         for number in count(1):
@@ -60,6 +55,8 @@ def leave(path: str) -> None:
 
 def open_as_nobody(path: str) -> None:
     """Open the file as a user who may only read it."""
+    SQLiteSessionStorage(":memory:")  # loads what nobody might not find
+    Path(path).as_uri()
     if os.geteuid() == 0:
         os.setuid(NOBODY)
     try:
@@ -69,20 +66,92 @@ def open_as_nobody(path: str) -> None:
     os._exit(0)  # at a usual exit, coverage could not write what it measured either
 
 
+def counted(storage: SQLiteSessionStorage) -> int:
+    """Count to INCREMENTS in concert with others; return how often that took effect."""
+    done = 0
+    while done < INCREMENTS:
+        value, revision = storage.sync.read_with_revision("count")
+        with suppress(SessionConflictError):
+            storage.sync.write_if("count", (value or 0) + 1, revision)
+            done += 1
+    return done
+
+
 def fork_after_use(path: str) -> None:
-    """Use a storage on both sides of a fork."""
-    storage = SQLiteSessionStorage(path)
-    storage.sync.write("a", "before the fork")
-    if os.fork() == 0:
-        try:
-            storage.sync.write("a", "in the child")
-        except SessionError as error:
-            print(error, flush=True)
+    """Count with one storage on both sides of a fork, in the middle of other work."""
+    storage = SQLiteSessionStorage(path, durable=False)
+    busy = Thread(target=write_until_stopped, args=(storage, stopped := Event()))
+    busy.start()
+    storage.sync.write("count", 0)
+    child = os.fork()
+    if child == 0:
+        print("child", counted(storage), flush=True)
         storage.sync.close()
-        sys.exit()
+        os._exit(0)
+    done = counted(storage)
+    os.waitpid(child, 0)
+    stopped.set()
+    busy.join()
+    print("parent", done)
+
+
+def write_until_stopped(storage: SQLiteSessionStorage, stopped: Event) -> None:
+    """Keep the storage's thread busy."""
+    while not stopped.is_set():
+        storage.sync.write("busy", 1)
+
+
+def fork_and_end_first(path: str) -> None:
+    """Let the child, with a storage of its own, write after its parent has closed the file."""
+    storage = SQLiteSessionStorage(path)
+    storage.sync.write("parent", 1)
+    opened, closed = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        own = SQLiteSessionStorage(path)
+        own.sync.read("parent")
+        os.write(opened[1], b"1")
+        os.read(closed[0], 1)
+        own.sync.write("child", 1)
+        print("written", flush=True)
+        os._exit(0)  # as if it was killed: the log stays for the next to read
+    os.read(opened[0], 1)
+    storage.sync.close()
+    os.write(closed[1], b"1")
     os.wait()
-    storage.sync.write("b", "in the parent")
-    print(sorted(storage.sync.iter_items()))
+
+
+def fork_in_memory(path: str) -> None:
+    """Use a storage in memory on both sides of a fork."""
+    storage = SQLiteSessionStorage(path)
+    storage.sync.write("a", "in the parent")
+    if os.fork() == 0:
+        refused(storage)
+    os.wait()
+    print(storage.sync.read("a"))
+
+
+def refused(storage: SQLiteSessionStorage) -> None:
+    """Print why a child cannot use its parent's storage, and end the child."""
+    try:
+        storage.sync.write("a", "in the child")
+    except SessionError as error:
+        print(error, flush=True)
+    storage.sync.close()
+    sys.exit()
+
+
+def fork_in_a_commit(path: str) -> None:
+    """Fork while the storage's thread is in the middle of a commit that takes long."""
+    storage = SQLiteSessionStorage(path)
+    storage.sync.write("a", "in the parent")
+    worker = storage._engine.worker
+    worker._patience_with_forks = 0.01
+    with worker._at_work:
+        child = os.fork()
+        if child == 0:
+            refused(storage)
+    os.waitpid(child, 0)
+    print(storage.sync.read("a"))
 
 
 def fork_before_use(path: str) -> None:
@@ -97,7 +166,17 @@ def fork_before_use(path: str) -> None:
     print(storage.sync.write_if("a", "in the parent", storage.sync.read_with_revision("a")[1]))
 
 
-JOBS = (increment, acknowledge, leave, open_as_nobody, fork_after_use, fork_before_use)
+JOBS = (
+    increment,
+    acknowledge,
+    leave,
+    open_as_nobody,
+    fork_after_use,
+    fork_and_end_first,
+    fork_in_memory,
+    fork_in_a_commit,
+    fork_before_use,
+)
 
 if __name__ == "__main__":
     {job.__name__: job for job in JOBS}[sys.argv[1]](sys.argv[2])

@@ -14,7 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from sessionkit import ANY, SessionClosedError, SessionConflictError
+from sessionkit import SessionClosedError, SessionConflictError, enhance_storage
+from sessionkit.protocols import ANY
 from tests.core import STORAGES, Clocked, make_storage
 
 TTL = 100.0
@@ -280,6 +281,34 @@ def test_purging_removes_what_expired_and_nothing_else(expiring: Any, clock: Clo
     assert expiring.read_with_revision("1") == (None, None)
 
 
+@pytest.mark.parametrize("enhanced", [False, True])
+def test_what_expired_and_was_purged_is_created_again_by_its_reader(
+    kind: str, tmp_path: Path, clock: Clocked, enhanced: bool
+) -> None:
+    if enhanced:
+        inside = make_storage(kind, tmp_path, clock=clock)
+        storage: Any = enhance_storage(inside, ttl=TTL, clock=clock).sync
+    else:
+        storage = make_storage(kind, tmp_path, ttl=TTL, clock=clock).sync
+    for key in ("1", "2", "3", "4"):
+        storage.write(key, {"n": 1})
+    revisions = {key: storage.read_with_revision(key)[1] for key in ("1", "2", "3", "4")}
+    storage.delete("4")
+    for value in ({"n": 2}, None):
+        with pytest.raises(SessionConflictError):  # deleted, and not expired
+            storage.write_if("4", value, revisions["4"])
+    clock.now += TTL
+    assert storage.purge_expired() == 3
+    storage.write("3", {"n": 3})
+    assert storage.write_if("1", {"n": 2}, revisions["1"]) is not None
+    assert storage.write_if("2", None, revisions["2"]) is None
+    for value in ({"n": 2}, None):
+        with pytest.raises(SessionConflictError):
+            storage.write_if("3", value, revisions["3"])
+    assert dict(storage.iter_items()) == {"1": {"n": 2}, "3": {"n": 3}}
+    storage.close()
+
+
 # Listing and batches
 
 
@@ -292,7 +321,7 @@ def test_listing_takes_a_prefix_literally(blocking: Any, prefix: str) -> None:
     assert all(value == {"key": key} for key, value in blocking.iter_items(prefix))
 
 
-def test_a_listing_bears_changes_meanwhile(blocking: Any) -> None:
+def test_a_listing_survives_changes_meanwhile(blocking: Any) -> None:
     for number in range(20):
         blocking.write(f"k{number}", number)
     seen: list[str] = []

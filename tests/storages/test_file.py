@@ -6,17 +6,32 @@ import asyncio
 import errno
 import gc
 import os
+import re
 import shutil
+import subprocess
+import sys
 import threading
+import time
 import zlib
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from sessionkit._types import (
+from sessionkit import session
+from sessionkit.codecs import JSONCodec, PickleCodec
+from sessionkit.errors import (
+    InvalidSessionKeyError,
+    SessionClosedError,
+    SessionConflictError,
+    SessionDecodeError,
+    SessionEncodeError,
+    SessionError,
+    SessionListingError,
+)
+from sessionkit.protocols import (
     ANY,
     Storage,
     SupportsClose,
@@ -27,33 +42,14 @@ from sessionkit._types import (
     SupportsSync,
     SupportsTouch,
 )
-from sessionkit.codecs import JSONCodec, PickleCodec
-from sessionkit.errors import (
-    InvalidSessionKeyError,
-    SessionClosedError,
-    SessionConflictError,
-    SessionDecodeError,
-    SessionEncodeError,
-    SessionError,
-)
-from sessionkit.storages._file.locks import STRIPES, locked, renew_thread_locks
+from sessionkit.storages._file import folder as folder_module
+from sessionkit.storages._file.locks import STRIPES
 from sessionkit.storages.file import FileSessionStorage, SyncFileSessionStorage
+from tests.core import Clocked
 
 LONG = "long" * 250
+LARGE = "x" * 100_000  # more than is read on an event loop's thread
 KEYS = ["424242", "3/-100", LONG]
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture
@@ -68,7 +64,11 @@ def put(path: Path, content: bytes) -> Path:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    return list(folder.joinpath(".sessionkit", "unfinished").iterdir())
+    return [
+        path
+        for path in folder.joinpath(".sessionkit", "unfinished").iterdir()
+        if path.suffix != ".lock"
+    ]
 
 
 # --- reading and writing ------------------------------------------------------------------
@@ -160,16 +160,16 @@ def test_values_that_cannot_be_stored_leave_the_old_one(storage: SyncFileSession
 
 
 def test_none_is_refused_before_anything_is_awaited(tmp_path: Path) -> None:
-    with pytest.raises(SessionEncodeError, match="delete '1' instead"):
+    with pytest.raises(SessionEncodeError, match="under '1': use delete"):
         _never_awaited = FileSessionStorage(tmp_path).write("1", None)
 
 
 @pytest.mark.parametrize("key", ["", 1, None, b"bytes"])
-def test_a_key_that_is_no_text_raises_at_the_call(tmp_path: Path, key: Any) -> None:
+def test_a_key_that_is_not_text_raises_at_the_call(tmp_path: Path, key: Any) -> None:
     storage = FileSessionStorage(tmp_path)
 
     for use in (storage.read, storage.delete, storage.sync.read, storage.sync.has):
-        with pytest.raises(InvalidSessionKeyError, match="not empty"):
+        with pytest.raises(InvalidSessionKeyError, match="must be a non-empty str"):
             cast("Callable[[Any], object]", use)(key)
 
 
@@ -227,13 +227,33 @@ def test_a_folder_that_cannot_be_written_raises_at_set_up(
         FileSessionStorage(tmp_path / "sessions")
 
 
+@pytest.mark.parametrize("name", ["sessions", "a/b/sessions"])
 def test_a_drive_that_is_missing_raises_at_set_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(os, "mkdir", failing(errno.ENOENT))
+    monkeypatch.setattr(Path, "exists", is_a_drive)
 
     with pytest.raises(SessionError, match="No such file or directory"):
-        FileSessionStorage(tmp_path / "sessions")
+        FileSessionStorage(tmp_path / name)
+
+
+def is_a_drive(path: Path) -> bool:
+    return path == path.parent
+
+
+def test_a_python_without_file_locks_raises_at_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "AVAILABLE", False)
+
+    with pytest.raises(SessionError, match=r"no file locks \(no module fcntl\)"):
+        FileSessionStorage(tmp_path)
+
+
+def test_sessionkit_is_imported_where_there_is_no_fcntl() -> None:
+    code = "import sys; sys.modules['fcntl'] = None; import sessionkit; sessionkit.session(dict)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_disk_that_is_full_raises_at_set_up(
@@ -258,6 +278,13 @@ def test_wrong_options_raise_at_set_up(tmp_path: Path) -> None:
         FileSessionStorage(folder, codec=cast("Any", Text()))
     with pytest.raises(ValueError, match="ttl must be positive"):
         FileSessionStorage(folder, ttl=0)
+    with pytest.raises(ValueError, match="ttl"):
+        FileSessionStorage(folder, ttl=1e308)
+    with pytest.raises(ValueError, match="busy_timeout must be positive"):
+        FileSessionStorage(folder, busy_timeout=0)
+    for mode in (0, 0o400, 0o700, 600):
+        with pytest.raises(ValueError, match="mode must be"):
+            FileSessionStorage(folder, mode=mode)
     with pytest.raises(TypeError):
         FileSessionStorage(cast("Any", None))
     assert not folder.exists()
@@ -278,6 +305,50 @@ def test_storages_on_one_folder_have_one_identity(
     assert str(folder) in repr(storage)
 
 
+@pytest.mark.parametrize(
+    ("mode", "file", "folder"),
+    [(0o600, 0o600, 0o700), (0o660, 0o660, 0o770), (0o644, 0o644, 0o755), (0o666, 0o666, 0o777)],
+)
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_files_and_folders_have_the_permissions_that_were_given(
+    tmp_path: Path, mode: int, file: int, folder: int, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        root = tmp_path / "above" / "sessions"
+        storage = FileSessionStorage(root, mode=mode).sync
+        for key in KEYS:
+            storage.write(key, 1)
+        storage.backup(tmp_path / "backup")
+    finally:
+        os.umask(before)
+    for made in (root, tmp_path / "backup"):
+        for path in (made, *made.rglob("*")):
+            assert path.stat().st_mode & 0o777 == (folder if path.is_dir() else file), path
+    assert tmp_path.joinpath("above").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+def test_permissions_can_be_left_to_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        storage = FileSessionStorage(tmp_path / "sessions", mode=None).sync
+        storage.write("42", 1)
+    finally:
+        os.umask(before)
+    for path in tmp_path.joinpath("sessions").rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o750 if path.is_dir() else 0o640), path
+
+
+def test_a_file_takes_the_permissions_of_the_storage_that_writes_it(tmp_path: Path) -> None:
+    file = put(tmp_path / "42/42.json", b"1")
+    file.chmod(0o644)
+    storage = FileSessionStorage(tmp_path).sync
+    assert storage.read("42") == 1
+    assert file.stat().st_mode & 0o777 == 0o644
+    storage.write("42", 2)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 # --- damage is never taken for missing ----------------------------------------------------
 
 DAMAGED = [b"", b"{", b'{"n": 1', b"null", b"\xff", b"NaN", b'{"n":1}{"n":1}']
@@ -293,8 +364,9 @@ def test_a_damaged_file_raises_and_stays(tmp_path: Path, content: bytes, ttl: in
         with pytest.raises(SessionDecodeError, match=r"42\.json") as caught:
             use("42")
         assert caught.value.key == "42"
-    with pytest.raises(SessionDecodeError, match=r"42\.json"):
+    with pytest.raises(SessionListingError, match=r"42\.json") as listing:
         list(storage.iter_items())
+    assert listing.value.keys == ("42",)
     with pytest.raises(SessionConflictError):
         storage.write_if("42", "new", None)
 
@@ -304,6 +376,33 @@ def test_a_damaged_file_raises_and_stays(tmp_path: Path, content: bytes, ttl: in
     assert file.read_bytes() == content
     storage.delete("42")
     assert storage.read("42") is None
+
+
+def test_listings_and_purges_go_past_what_cannot_be_read(tmp_path: Path, clock: Clocked) -> None:
+    storage = FileSessionStorage(tmp_path, ttl=60, clock=clock)
+    for number in range(3):
+        storage.sync.write(str(number), number)
+    put(tmp_path / "1/1.json", b"{damaged")
+    tmp_path.joinpath("5/5.json").mkdir(parents=True)
+
+    async def use() -> None:
+        for listing in (storage.iter_items(), as_async(storage.sync.iter_items())):
+            listed: list[tuple[str, Any]] = []
+            with pytest.raises(SessionListingError) as caught:
+                async for item in listing:
+                    listed.append(item)
+            assert sorted(listed) == [("0", 0), ("2", 2)]
+            assert sorted(caught.value.keys) == ["1", "5"]
+        assert sorted([key async for key in storage.iter_keys()]) == ["0", "1", "2", "5"]
+        clock.now += 60
+        assert await storage.purge_expired() == 2
+
+    asyncio.run(use())
+
+
+async def as_async(items: Iterator[Any]) -> AsyncIterator[Any]:
+    for item in items:
+        yield item
 
 
 def test_a_file_that_cannot_be_read_raises(tmp_path: Path) -> None:
@@ -319,23 +418,83 @@ def test_a_file_that_cannot_be_read_raises(tmp_path: Path) -> None:
     assert unfinished(tmp_path) == []
 
 
-def test_a_folder_that_has_gone_is_not_a_folder_without_sessions(tmp_path: Path) -> None:
-    storage = FileSessionStorage(tmp_path / "sessions").sync
-    storage.write("42", 1)
+def _removed(folder: Path, _: Path) -> None:
+    shutil.rmtree(folder)
 
-    shutil.rmtree(tmp_path / "sessions")
+
+def _moved(folder: Path, elsewhere: Path) -> None:
+    folder.rename(elsewhere)
+
+
+def _replaced_by_an_empty_one(folder: Path, elsewhere: Path) -> None:
+    folder.rename(elsewhere)
+    folder.mkdir()
+
+
+def _replaced_by_a_copy(folder: Path, elsewhere: Path) -> None:
+    folder.rename(elsewhere)
+    shutil.copytree(elsewhere, folder)
+
+
+def _a_link_to_another(folder: Path, elsewhere: Path) -> None:
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere.with_name("other"))
+    FileSessionStorage(folder)
+
+
+GONE = [_removed, _moved, _replaced_by_an_empty_one, _replaced_by_a_copy, _a_link_to_another]
+
+
+@pytest.mark.parametrize("change", GONE)
+def test_a_folder_that_is_not_the_one_that_was_opened_is_noticed(
+    tmp_path: Path, change: Callable[[Path, Path], None]
+) -> None:
+    folder = tmp_path / "sessions"
+    storage = FileSessionStorage(folder)
+    storage.sync.write("42", 1)
+    tmp_path.joinpath("other").mkdir()
+
+    change(folder, tmp_path / "elsewhere")
+    before = sorted(tmp_path.rglob("*"))
 
     uses: list[Callable[[], object]] = [
-        lambda: storage.read("42"),
-        lambda: storage.has("42"),
-        lambda: storage.write("42", 1),
-        lambda: storage.delete("42"),
-        lambda: list(storage.iter_keys()),
+        lambda: storage.sync.read("1"),
+        lambda: storage.sync.has("1"),
+        lambda: storage.sync.write("42", 2),
+        lambda: storage.sync.delete("42"),
+        lambda: storage.sync.touch("42"),
+        lambda: asyncio.run(storage.write("42", 2)),
+        lambda: list(storage.sync.iter_keys()),
+        lambda: storage.sync.backup(tmp_path / "backup"),
     ]
     for use in uses:
-        with pytest.raises(SessionError, match="unmounted"):
+        with pytest.raises(SessionError, match="deleted, moved or replaced"):
             use()
-    assert not tmp_path.joinpath("sessions").exists()
+    assert sorted(tmp_path.rglob("*")) == before
+    if change is _moved:
+        tmp_path.joinpath("elsewhere").rename(folder)
+        assert storage.sync.read("42") == 1
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("change", GONE)
+def test_a_folder_that_goes_during_a_write_is_noticed_before_it_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path, Path], None], key: str
+) -> None:
+    folder = tmp_path / "sessions"
+    storage = FileSessionStorage(folder)
+    storage.sync.write(key, 1)
+    tmp_path.joinpath("other").mkdir()
+    replace = os.replace
+
+    def replace_late(source: str, target: Path) -> None:
+        replace(source, target)
+        change(folder, tmp_path / "elsewhere")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "replace", replace_late)
+        with pytest.raises((SessionError, OSError), match=r"is lost with it|may be lost|No such"):
+            asyncio.run(storage.write(key, 2))
 
 
 # --- failures leave the old value ---------------------------------------------------------
@@ -358,7 +517,7 @@ def test_a_write_that_fails_leaves_the_old_value_and_no_trace(
 
     with monkeypatch.context() as broken:
         broken.setattr(os, call, failing(errno.ENOSPC))
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=rf"No space left.*{re.escape(str(tmp_path))}"):
             asyncio.run(storage.write(key, "new"))
 
     assert storage.sync.read(key) == "old"
@@ -389,23 +548,46 @@ def test_a_full_disk_half_way_through_leaves_the_old_value(
     assert unfinished(tmp_path) == []
 
 
-def test_an_interrupted_write_leaves_the_old_value(
+def test_whatever_a_job_raises_ends_no_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = FileSessionStorage(tmp_path).sync
     storage.write("42", "old")
 
     def interrupt(source: object, target: object) -> None:
-        raise KeyboardInterrupt
+        raise SystemExit
 
     with monkeypatch.context() as broken:
         broken.setattr(os, "replace", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            storage.write("42", "new")
+        for _ in range(20):
+            with pytest.raises(RuntimeError, match="SystemExit"):
+                storage.write("42", "new")
 
     assert storage.read("42") == "old"
     assert unfinished(tmp_path) == []
     storage.write("42", "the lock was given back")
+
+
+def test_the_error_says_that_a_change_may_be_lost_if_only_its_last_step_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = FileSessionStorage(tmp_path).sync
+    storage.write("42", "old")
+    fsync = os.fsync
+
+    def fail_for_folders(descriptor: int) -> None:
+        if Path(f"/dev/fd/{descriptor}").is_dir():
+            failing(errno.EIO)()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_for_folders)
+    changes: list[Callable[[], None]] = [
+        lambda: storage.write("42", "new"),
+        lambda: storage.delete("42"),
+    ]
+    for change in changes:
+        with pytest.raises(OSError, match=r"error; the change .* may be lost.*42\.json"):
+            change()
 
 
 def test_file_and_folder_are_flushed_before_a_write_is_through(
@@ -435,6 +617,142 @@ def test_file_and_folder_are_flushed_before_a_write_is_through(
     events.clear()
     storage.delete("42")
     assert events == ["folder"]
+
+
+# --- what killed writers left ----------------------------------------------------------------
+
+
+def test_opening_removes_what_killed_writers_left_and_nothing_of_living_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clocked
+) -> None:
+    storage = FileSessionStorage(tmp_path, clock=clock)
+    for name in ("0123456789abcdef-0.new", "0123456789abcdef.lock", "fedcba9876543210-1.new"):
+        put(tmp_path / ".sessionkit/unfinished" / name, b'{"n":')
+    # Earlier versions did not lock theirs.
+    for name, age in (("old", 3601), ("young", 3599)):
+        left = put(tmp_path / ".sessionkit/unfinished" / name, b'{"n":')
+        os.utime(left, (clock.now - age, clock.now - age))
+
+    async def use() -> None:
+        with gate(monkeypatch) as held:
+            write = asyncio.ensure_future(storage.write("42", 1))
+            await held.wait_for(1)
+            assert len(unfinished(tmp_path)) == 5
+            held.open.set()
+            FileSessionStorage(tmp_path, clock=clock)
+            await write
+
+    asyncio.run(use())
+    assert storage.sync.read("42") == 1
+    assert [path.name for path in unfinished(tmp_path)] == ["young"]
+    storage.sync.close()
+    gc.collect()
+    FileSessionStorage(tmp_path, clock=clock).sync.close()
+    at_last = tmp_path.joinpath(".sessionkit", "unfinished").iterdir()
+    assert [path.name for path in at_last] == ["young"]
+
+
+# --- backups ------------------------------------------------------------------------------
+
+
+def test_a_backup_that_is_there_outlives_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, target = FileSessionStorage(tmp_path / "sessions"), tmp_path / "backup"
+    storage.sync.write("1", 1)
+    flushed: list[tuple[Path, bool]] = []
+
+    def flush(path: Path) -> None:
+        flushed.append((path, target.exists()))
+
+    monkeypatch.setattr(folder_module, "flush_folder", flush)
+
+    asyncio.run(storage.backup(target))
+
+    assert flushed[-1] == (tmp_path, True)
+
+
+def test_a_backup_is_a_folder_of_the_same_sessions(tmp_path: Path) -> None:
+    folder, target = tmp_path / "sessions", tmp_path / "a" / "b" / "backup"
+    storage = FileSessionStorage(folder, ttl=60)
+    for number, key in enumerate((*KEYS, "A", "b/C")):
+        storage.sync.write(key, number)
+    put(folder / "17/17.json", b"{damaged")
+    for name in ("notes.txt", "17/notes.txt", "no/notes.txt"):
+        put(folder / name, b"a stranger's")
+
+    asyncio.run(storage.backup(target))
+
+    def files(root: Path) -> dict[str, bytes]:
+        found = (path for path in root.glob("[!.]*/**/*") if path.is_file())
+        return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+    copied = files(target)
+    original = files(folder)
+    assert {name for name in original if name not in copied} == {"17/notes.txt", "no/notes.txt"}
+    assert copied.items() < original.items()
+    with pytest.raises(SessionListingError):
+        list(FileSessionStorage(target).sync.iter_items())
+    assert sorted(tmp_path.joinpath("a/b").iterdir()) == [target]
+
+
+def test_a_backup_never_writes_over_anything(tmp_path: Path) -> None:
+    storage = FileSessionStorage(tmp_path / "sessions").sync
+    storage.write("42", 1)
+    tmp_path.joinpath("empty").mkdir()
+    put(tmp_path / "file", b"")
+    tmp_path.joinpath("link").symlink_to("nowhere")
+    for name in ("empty", "file", "link", "sessions"):
+        with pytest.raises(FileExistsError, match=name):
+            storage.backup(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "link", "sessions"]
+
+
+def test_a_backup_leaves_out_what_is_deleted_meanwhile(tmp_path: Path) -> None:
+    storage = FileSessionStorage(tmp_path / "sessions").sync
+    for key in ("117", "217", "317"):
+        storage.write(key, key)
+    steps = storage._engine.folder.copy_to(tmp_path / "backup")
+    next(steps)
+    for key in ("117", "217", "317"):
+        storage.delete(key)
+    assert list(steps) == [False, False, True]
+    assert len(list(FileSessionStorage(tmp_path / "backup").sync.iter_keys())) == 1
+
+
+@pytest.mark.parametrize("call", ["fsync", "write", "rename"])
+def test_a_backup_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    storage = FileSessionStorage(tmp_path / "sessions")
+    storage.sync.write("42", 1)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, call, failing(errno.ENOSPC))
+        with pytest.raises(OSError, match="No space left"):
+            asyncio.run(storage.backup(tmp_path / "backup"))
+    assert [path.name for path in tmp_path.iterdir()] == ["sessions"]
+
+
+def test_a_backup_that_is_cancelled_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = FileSessionStorage(tmp_path / "sessions")
+    for key in range(3):
+        storage.sync.write(str(key), 1)
+
+    async def use() -> None:
+        with gate(monkeypatch) as held:
+            backup = asyncio.ensure_future(storage.backup(tmp_path / "backup"))
+            await held.wait_for(1)
+            backup.cancel()
+            await turns()
+            assert not backup.done()
+            held.open.set()
+            with pytest.raises(asyncio.CancelledError):
+                await backup
+
+    asyncio.run(use())
+    assert [path.name for path in tmp_path.iterdir()] == ["sessions"]
 
 
 # --- no late effect -----------------------------------------------------------------------
@@ -500,14 +818,14 @@ def test_a_cancelled_write_that_waits_in_the_queue_is_withdrawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = FileSessionStorage(tmp_path)
-    # One key per lock file, so that none of the 16 threads waits for another.
+    # One key per lock file, so that none of the 32 threads waits for another.
     apart = {zlib.crc32(str(n).encode()) % STRIPES: str(n) for n in range(500)}
-    keys = sorted(apart.values())[:16]
+    keys = sorted(apart.values())[:40]
 
     async def cancel() -> None:
         with gate(monkeypatch) as held:
             busy = [asyncio.ensure_future(storage.write(key, 1)) for key in keys]
-            await held.wait_for(16)
+            await held.wait_for(32)
             late = asyncio.ensure_future(storage.write("late", 1))
             await turns()
             late.cancel()
@@ -560,7 +878,7 @@ def test_a_cancelled_read_does_not_wait(tmp_path: Path, monkeypatch: pytest.Monk
     storage = FileSessionStorage(tmp_path, codec=SlowCodec())
 
     async def cancel() -> None:
-        await storage.write("42", 1)
+        await storage.write("42", LARGE)
         task = asyncio.ensure_future(storage.read("42"))
         assert await asyncio.to_thread(begun.wait, 30)
         task.cancel()
@@ -570,6 +888,33 @@ def test_a_cancelled_read_does_not_wait(tmp_path: Path, monkeypatch: pytest.Monk
         await storage.close()
 
     asyncio.run(cancel())
+
+
+def test_after_a_slow_read_files_are_read_on_threads(tmp_path: Path) -> None:
+    threads: list[int] = []
+    slow = True
+
+    class NotingCodec(JSONCodec):
+        def decode(self, raw: bytes, /) -> Any:
+            threads.append(threading.get_ident())
+            if slow:
+                time.sleep(0.03)
+            return super().decode(raw)
+
+    storage = FileSessionStorage(tmp_path, codec=NotingCodec())
+
+    async def use() -> None:
+        nonlocal slow
+        await storage.write("42", 1)
+        await storage.read("42")
+        slow = False
+        await storage.read("42")
+        storage._readers._is_slow_until = 0.0  # as after a second
+        await storage.read("42")
+        here = threading.get_ident()
+        assert [thread == here for thread in threads] == [True, False, True]
+
+    asyncio.run(use())
 
 
 def test_writes_of_different_chats_flush_at_the_same_time(
@@ -602,7 +947,7 @@ def test_a_conditional_write_succeeds_on_what_was_read_only(
 
     for value in (3, None):
         for expected in (first, None, "made up"):
-            with pytest.raises(SessionConflictError, match="not what was read") as caught:
+            with pytest.raises(SessionConflictError, match="in between") as caught:
                 storage.write_if(key, value, expected)
             assert caught.value.key == key
 
@@ -651,35 +996,50 @@ def test_threads_and_event_loops_that_count_lose_nothing(tmp_path: Path) -> None
     assert shared.sync.read("1") == 12
 
 
-def test_a_forked_child_does_not_wait_for_threads_that_it_does_not_have(tmp_path: Path) -> None:
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    ours.mkdir()
-    theirs.mkdir()
+@pytest.mark.parametrize("key", KEYS)
+def test_a_hand_edit_under_an_open_session_is_noticed(tmp_path: Path, key: str) -> None:
+    sessions = session(dict[str, int], storage=FileSessionStorage(tmp_path))
+    with sessions.open(key) as s:
+        s.data["n"] = 1
+    (file,) = (path for path in tmp_path.rglob("*.json"))
+    with pytest.raises(SessionConflictError), sessions.open(key) as s:
+        s.data["n"] += 1
+        file.write_text('{"n": 50}')
+    assert sessions.sync.get(key) == {"n": 50}
 
-    with locked(theirs, 0):  # as if by a thread of the parent
-        renew_thread_locks()  # as after fork()
-        with locked(ours, 0):
-            pass
 
-
-def test_a_forked_child_has_threads_of_its_own(
+def test_a_child_goes_on_without_what_its_parent_had_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = FileSessionStorage(tmp_path)
+    storage.sync.write("42", LARGE)
+    parent = unfinished_lock(tmp_path)
 
-    async def threads_of_a_read() -> set[threading.Thread]:
-        await storage.read("1")
-        return {t for t in threading.enumerate() if t.name.startswith("sessionkit-file")}
-
-    in_parent = asyncio.run(threads_of_a_read())
+    # As after fork(), but for the thread, which does not live on in a child.
+    storage._writers._ready.put(None)
+    storage._writers._threads[0].join(30)
+    storage._writers.restart()
+    storage._engine.folder.locks.leave_to_parent()
+    storage._engine.folder._workshop.leave_to_parent()
     monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert asyncio.run(threads_of_a_read()) - in_parent
+
+    async def use() -> None:
+        assert await storage.read("42") == LARGE
+        await storage.write("42", 1)
+
+    asyncio.run(use())
+    assert storage.sync.read("42") == 1
+    assert unfinished_lock(tmp_path) > parent
+
+
+def unfinished_lock(folder: Path) -> set[str]:
+    return {path.name for path in folder.joinpath(".sessionkit", "unfinished").glob("*.lock")}
 
 
 # --- timeouts -----------------------------------------------------------------------------
 
 
-def test_at_the_instant_of_expiry_a_value_is_gone(tmp_path: Path, clock: FakeClock) -> None:
+def test_at_the_instant_of_expiry_a_value_is_gone(tmp_path: Path, clock: Clocked) -> None:
     storage = FileSessionStorage(tmp_path, ttl=60, clock=clock).sync
     storage.write("42", {"n": 1})
     _, revision = storage.read_with_revision("42")
@@ -697,7 +1057,7 @@ def test_at_the_instant_of_expiry_a_value_is_gone(tmp_path: Path, clock: FakeClo
 
 
 def test_an_expired_value_can_be_overwritten_by_its_revision_or_as_missing(
-    tmp_path: Path, clock: FakeClock
+    tmp_path: Path, clock: Clocked
 ) -> None:
     storage = FileSessionStorage(tmp_path, ttl=60, clock=clock).sync
     for expected_none in (True, False):
@@ -712,7 +1072,7 @@ def test_an_expired_value_can_be_overwritten_by_its_revision_or_as_missing(
             storage.write_if("42", "newer", revision)
 
 
-def test_a_touch_lets_the_timeout_begin_anew(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_touch_restarts_the_timeout(tmp_path: Path, clock: Clocked) -> None:
     storage = FileSessionStorage(tmp_path, ttl=60, clock=clock)
     storage.sync.write("42", {"n": 1})
     clock.now += 59
@@ -724,7 +1084,7 @@ def test_a_touch_lets_the_timeout_begin_anew(tmp_path: Path, clock: FakeClock) -
     assert storage.sync.read("42") is None
 
 
-def test_an_expiry_counts_without_the_option_too(tmp_path: Path, clock: FakeClock) -> None:
+def test_an_expiry_counts_without_the_option_too(tmp_path: Path, clock: Clocked) -> None:
     FileSessionStorage(tmp_path, ttl=60, clock=clock).sync.write("42", {"n": 1})
     storage = FileSessionStorage(tmp_path, clock=clock).sync
 
@@ -738,7 +1098,7 @@ def test_an_expiry_counts_without_the_option_too(tmp_path: Path, clock: FakeCloc
 
 
 def test_what_was_written_without_a_ttl_does_not_expire_until_it_is_written(
-    tmp_path: Path, clock: FakeClock
+    tmp_path: Path, clock: Clocked
 ) -> None:
     storage = FileSessionStorage(tmp_path, ttl=60, clock=clock).sync
     values: list[Any] = [1, {"__d": 1, "e": 5, "ttl": 1}]
@@ -755,7 +1115,7 @@ def test_what_was_written_without_a_ttl_does_not_expire_until_it_is_written(
 
 @pytest.mark.parametrize("ttl", [None, 60])
 def test_data_that_looks_like_ours_comes_back(
-    tmp_path: Path, clock: FakeClock, ttl: float | None
+    tmp_path: Path, clock: Clocked, ttl: float | None
 ) -> None:
     storage = FileSessionStorage(tmp_path, ttl=ttl, clock=clock).sync
     odd: list[Any] = [
@@ -781,28 +1141,45 @@ def test_null_within_our_shape_is_not_taken_for_missing(tmp_path: Path) -> None:
     assert FileSessionStorage(tmp_path).sync.read("42") == {"__d": None, "e": 5, "ttl": 1}
 
 
-def test_purging_removes_what_has_expired_and_counts_it(tmp_path: Path, clock: FakeClock) -> None:
+def test_purging_removes_what_has_expired_and_counts_it(tmp_path: Path, clock: Clocked) -> None:
     storage = FileSessionStorage(tmp_path, ttl=60, clock=clock)
     for key in (*KEYS, "A"):
         storage.sync.write(key, 1)
     clock.now += 30
     storage.sync.write("later", 1)
-    FileSessionStorage(tmp_path).sync.write("for ever", 1)
+    FileSessionStorage(tmp_path).sync.write("without ttl", 1)
     clock.now += 30
 
     assert asyncio.run(storage.purge_expired()) == 4
     assert storage.sync.purge_expired() == 0
-    files = {path.name for path in tmp_path.rglob("*.*") if path.is_file()}
-    assert files == {"later.json", "for%20ever.json"}
+    files = {path.name for path in tmp_path.rglob("*.*") if path.suffix in {".json", ".key"}}
+    assert files == {"later.json", "without%20ttl.json"}
+
+
+def test_what_expired_and_was_purged_is_created_again_by_its_reader(
+    tmp_path: Path, clock: Clocked
+) -> None:
+    storage = FileSessionStorage(tmp_path, ttl=60, clock=clock).sync
+    storage.write("42", 1)
+    _, revision = storage.read_with_revision("42")
+    storage.delete("42")
+    with pytest.raises(SessionConflictError):  # it was deleted, and has not expired
+        storage.write_if("42", 2, revision)
+    storage.write_if("42", 1, None)
+    _, revision = storage.read_with_revision("42")
+    clock.now += 60
+    assert storage.purge_expired() == 1
+    storage.write_if("42", 2, revision)
+    assert storage.read("42") == 2
 
 
 def test_purging_leaves_a_value_that_is_written_meanwhile(
-    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clock: Clocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded = 0
 
     class WritingCodec(JSONCodec):
-        """Writes anew when purge has just found the value expired."""
+        """Writes again when purge has just found the value expired."""
 
         def decode(self, raw: bytes, /) -> Any:
             nonlocal decoded
@@ -820,9 +1197,7 @@ def test_purging_leaves_a_value_that_is_written_meanwhile(
     assert storage.read("42") == "new"
 
 
-def test_purging_goes_on_when_a_value_is_deleted_meanwhile(
-    tmp_path: Path, clock: FakeClock
-) -> None:
+def test_purging_goes_on_when_a_value_is_deleted_meanwhile(tmp_path: Path, clock: Clocked) -> None:
     class DeletingCodec(JSONCodec):
         def decode(self, raw: bytes, /) -> Any:
             other.delete("42")
@@ -837,7 +1212,7 @@ def test_purging_goes_on_when_a_value_is_deleted_meanwhile(
 
 
 def test_purging_removes_what_killed_writers_left_an_hour_ago(
-    tmp_path: Path, clock: FakeClock
+    tmp_path: Path, clock: Clocked
 ) -> None:
     storage = FileSessionStorage(tmp_path, clock=clock).sync
     storage.write("42", 1)
@@ -913,7 +1288,7 @@ def test_a_folder_of_files_that_vanishes_while_listing_is_left_out(tmp_path: Pat
     assert list(listing) == []
 
 
-def test_many_are_listed_and_purged_off_the_event_loop(tmp_path: Path, clock: FakeClock) -> None:
+def test_many_are_listed_and_purged_off_the_event_loop(tmp_path: Path, clock: Clocked) -> None:
     threads: set[int] = set()
 
     class NotingCodec(JSONCodec):
@@ -947,8 +1322,12 @@ def test_the_name_of_a_long_key_is_put_right_by_a_write(tmp_path: Path) -> None:
     for damage in (b"", b"\xff", b"another key"):
         key_file.write_bytes(damage)
         assert storage.read(LONG) == 1
-        with pytest.raises(SessionDecodeError, match=r"\.key should hold the key"):
-            list(storage.iter_keys())
+        storage.write("1", 1)
+        listed = storage.iter_keys()
+        assert next(listed) == "1"
+        with pytest.raises(SessionListingError, match=r"\.key should hold the key"):
+            next(listed)
+        storage.delete("1")
         storage.write(LONG, 1)
         assert list(storage.iter_keys()) == [LONG]
 
@@ -1063,6 +1442,7 @@ def test_a_thread_that_closes_at_the_worst_moment_is_noticed(
 ) -> None:
     storage = FileSessionStorage(tmp_path)
     process = os.getpid()
+    storage.sync.write("1", LARGE)
 
     def close_between_check_and_use() -> int:
         storage.sync.close()
@@ -1087,9 +1467,24 @@ def test_a_system_without_room_for_a_thread_is_reported(
             msg = "can't start new thread"
             raise RuntimeError(msg)
 
-        monkeypatch.setattr(threading.Thread, "start", no_room)
-        with pytest.raises(RuntimeError, match="new thread"):
-            await storage.read("1")
+        FileSessionStorage(tmp_path).sync.write("1", LARGE)
+        busy = FileSessionStorage(tmp_path)
+        with gate(monkeypatch) as held:
+            first = asyncio.ensure_future(busy.write("3", 1))
+            await held.wait_for(1)
+            with monkeypatch.context() as crowded:
+                crowded.setattr(threading.Thread, "start", no_room)
+                second = asyncio.ensure_future(busy.write("4", 1))
+                await turns()
+            held.open.set()
+            await asyncio.gather(first, second)  # one after the other
+        with monkeypatch.context() as crowded:
+            crowded.setattr(threading.Thread, "start", no_room)
+            for use in (lambda: storage.read("1"), lambda: storage.write("1", 1)):
+                with pytest.raises(RuntimeError, match="new thread"):
+                    await use()
+        await storage.write("2", 2)
+        assert await storage.read("1") == LARGE
 
     asyncio.run(use())
 

@@ -16,7 +16,7 @@ WORKER = Path(__file__).with_name("file_worker.py")
 
 def start(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, str(WORKER), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def test_four_processes_that_count_lose_nothing(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
-import unittest
 from typing import Any, Final
+
+import pytest
 
 from sessionkit import (
     FileSessionStorage,
@@ -14,7 +16,7 @@ from sessionkit import (
     enhance_storage,
 )
 from sessionkit.testing import Limits, StorageSuite
-from sessionkit.testing._promises import Promise
+from tests.profiles import thoroughly, without
 
 TTL: Final = 60.0
 IN_MEMORY: Final = Limits(shared=False, durable=False)
@@ -22,13 +24,12 @@ IN_MEMORY_FOR_A_MINUTE: Final = Limits(shared=False, durable=False, ttl=TTL)
 FOR_A_MINUTE: Final = Limits(ttl=TTL)
 
 
+pytestmark = pytest.mark.usefixtures("fewer_histories")
+
+
+@without("machine")
 class WithoutHistories(StorageSuite):
     """Leaves out the random histories: the storage inside and the wrapper have them elsewhere."""
-
-    def ask(self, promise: Promise) -> None:
-        if promise.layer == "machine":
-            raise unittest.SkipTest("asked of the storage inside, and of enhanced memory")
-        super().ask(promise)
 
 
 class TestMemory(StorageSuite):
@@ -38,6 +39,7 @@ class TestMemory(StorageSuite):
         return MemorySessionStorage(ttl=TTL, clock=self.clock)
 
 
+@thoroughly("concurrency")
 class TestFile(StorageSuite):
     limits = FOR_A_MINUTE
 
@@ -47,6 +49,9 @@ class TestFile(StorageSuite):
     def damage(self, namespace: str, key: str) -> None:
         for file in (self.folder / namespace).rglob(f"{key}.json"):
             file.write_text('{"n": ')
+
+    def lose(self, namespace: str) -> None:
+        shutil.rmtree(self.folder / namespace)
 
 
 class TestSQLite(StorageSuite):
@@ -58,9 +63,14 @@ class TestSQLite(StorageSuite):
     def damage(self, namespace: str, key: str) -> None:
         path = self.folder / f"{namespace}.db"
         with contextlib.closing(sqlite3.connect(path)) as database, database:
-            database.execute("UPDATE sessions SET value = '{\"n\": '")
+            database.execute("UPDATE sessions SET value = '{\"n\": ' WHERE key = ?", (key,))
+
+    def lose(self, namespace: str) -> None:
+        for file in self.folder.glob(f"{namespace}.db*"):
+            file.unlink()
 
 
+@thoroughly("machine")
 class TestEnhancedMemory(StorageSuite):
     limits = IN_MEMORY_FOR_A_MINUTE
 
@@ -69,6 +79,7 @@ class TestEnhancedMemory(StorageSuite):
         return enhance_storage(inner, ttl=TTL, clock=self.clock)
 
 
+@thoroughly("concurrency")
 class TestEnhancedFile(WithoutHistories):
     limits = FOR_A_MINUTE
 
@@ -77,6 +88,7 @@ class TestEnhancedFile(WithoutHistories):
         return enhance_storage(inner, ttl=TTL, clock=self.clock)
 
 
+@thoroughly("concurrency")
 class TestEnhancedSQLite(WithoutHistories):
     limits = FOR_A_MINUTE
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections import OrderedDict
 from typing import Any
 
 import pytest
 
-from sessionkit import ANY, MemorySessionStorage, SessionConflictError, SessionEncodeError
-from sessionkit._frozen import freeze
+from sessionkit import (
+    MemorySessionStorage,
+    SessionConflictError,
+    SessionEncodeError,
+    enhance_storage,
+    session,
+)
+from sessionkit._data.snapshots import freeze
+from sessionkit.protocols import ANY
 from tests.core import Clocked
 
 
@@ -96,27 +105,141 @@ def test_expired_entries_do_not_pile_up() -> None:
     assert len(storage._table) < 100
 
 
-def test_the_express_table_is_only_there_where_entries_need_no_care() -> None:
-    assert MemorySessionStorage().express_table is not None
-    assert MemorySessionStorage(ttl=1).express_table is None
-    assert MemorySessionStorage(max_entries=1).express_table is None
-
-
-def test_frozen_values_go_in_and_out_as_they_are() -> None:
+def test_snapshots_go_in_and_out_as_they_are() -> None:
     storage = MemorySessionStorage()
-    frozen = freeze({"n": 1})
-    revision = storage.write_frozen("1", frozen, None)
-    value, found, again = storage.read_frozen("1")
-    assert (value, again) == ({"n": 1}, frozen)
-    assert found is revision
-    assert storage.write_frozen("1", None, revision) is None
-    assert storage.read_frozen("1") == (None, None, None)
+    snapshot = freeze({"n": 1})
+    revision = storage.write_snapshot("1", snapshot, {"n": 1}, None)
+    assert storage.read_snapshot("1") == (snapshot, {"n": 1}, revision)
+    assert storage.read("1") == {"n": 1}
+    assert storage.write_snapshot("1", None, None, revision) is None
+    assert storage.read_snapshot("1") == (None, None, None)
 
 
-def test_a_key_that_goes_while_it_is_marked_as_used_stays_gone() -> None:
+def test_a_backup_is_missing_in_the_class_as_well() -> None:
+    assert not callable(MemorySessionStorage.__dict__["backup"])
+    assert MemorySessionStorage.backup is MemorySessionStorage.__dict__["backup"]  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="has no attribute 'backup'"):
+        _ = MemorySessionStorage().backup  # type: ignore[attr-defined]
+
+
+class _Crowded(OrderedDict[str, Any]):
+    """A table that another thread looks at in the middle of each change."""
+
+    def __init__(self, other: threading.Thread) -> None:
+        super().__init__()
+        self.other = other
+
+    def pop(self, key: str, *default: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        taken = super().pop(key, *default)
+        self._let_in()
+        return taken
+
+    def move_to_end(self, key: str, last: bool = True) -> None:
+        super().move_to_end(key, last)
+        self._let_in()
+
+    def _let_in(self) -> None:
+        if self.other.ident is None:
+            self.other.start()
+            self.other.join(0.05)  # it may have to wait for this thread
+
+
+@pytest.mark.parametrize("use", ["read", "write"])
+def test_no_thread_takes_what_is_used_elsewhere_for_missing(use: str) -> None:
+    storage = MemorySessionStorage(max_entries=9)
+    found: list[Any] = []
+
+    def look() -> None:
+        found.append(storage.read("1"))
+        found.append(storage.has("1") or None)
+        found.append(storage.read_many(["1"]).get("1"))
+
+    storage.write("1", 1)
+    other = threading.Thread(target=look)
+    table = _Crowded(other)
+    table.update(storage._table)
+    storage._table = storage._by_use = table
+    storage.read("1") if use == "read" else storage.write("1", 2)
+    other.join()
+    assert len(found) == 3
+    assert None not in found
+
+
+def test_an_open_session_is_not_evicted() -> None:
+    storage = MemorySessionStorage(max_entries=2)
+    sessions = session(dict[str, Any], storage=enhance_storage(storage, ttl=60))
+    with sessions.open(1) as first:
+        first.data["n"] = 1
+    with sessions.open(1) as first, sessions.open(2) as second:
+        first.data["n"] += 1
+        second.data["n"] = 2
+        second.save()
+        for number in (3, 4, 5):
+            storage.write(str(number), number)
+            assert sorted(storage.iter_keys()) == ["1", "2", str(number)]
+    assert [sessions.sync.get(key) for key in (1, 2)] == [{"n": 2}, {"n": 2}]
+    storage.write("6", 6)
+    assert len(list(storage.iter_keys())) == 2
+
+
+def test_there_are_more_entries_than_allowed_while_more_sessions_are_open() -> None:
+    storage = MemorySessionStorage(max_entries=1)
+    sessions = session(dict[str, Any], storage=storage)
+    with sessions.open_many(*range(50)) as opened:
+        for each in opened:
+            each.data["n"] = 1
+            each.save()
+        for number in range(100, 200):
+            storage.write(str(number), number)
+            assert storage.read(str(number)) == number
+        assert sum(int(key) < 100 for key in storage.iter_keys()) == 50
+    for number in range(9):
+        storage.write(str(number), number)
+    assert list(storage.iter_keys()) == ["8"]
+
+
+def test_what_expired_and_was_removed_while_it_was_open_is_created_again() -> None:
+    clock = Clocked()
+    storage = MemorySessionStorage(ttl=10, clock=clock)
+    storage.write("1", 1)
+    _, revision = storage.read_with_revision("1")
+    clock.now += 9
+    storage.touch("1")
+    clock.now += 9
+    storage.delete("1")
+    with pytest.raises(SessionConflictError):  # it was deleted, and has not expired
+        storage.write_if("1", 2, revision)
+    clock.now += 1
+    storage.write_if("1", 2, revision)
+    assert storage.read("1") == 2
+
+
+def test_plain_memory_refuses_what_a_durable_storage_would() -> None:
+    storage = MemorySessionStorage(plain=True)
+    sessions = session(dict[str, Any], storage=storage)
+    storage.write("1", {"list": [1]})
+    for value in ({"when": {1}}, {1: 1}, (1,), float("nan")):
+        with pytest.raises(SessionEncodeError, match="kept"):
+            storage.write("1", value)
+        with pytest.raises(SessionEncodeError, match="kept"):
+            storage.write_many({"2": 1, "1": value})
+        with pytest.raises(SessionEncodeError, match="kept"), sessions.open(1) as s:
+            s.data["value"] = value
+    assert dict(storage.iter_items()) == {"1": {"list": [1]}}
+    assert not storage.any_value
+    assert MemorySessionStorage().any_value
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork() is not for Windows")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_a_thread_that_it_does_not_have() -> None:
     storage = MemorySessionStorage(max_entries=5)
-    storage._mark_used("1")
-    assert storage.read("1") is None
+    storage.write("1", 1)
+    with storage._mutex:  # as if another thread were at work
+        child = os.fork()  # type: ignore[attr-defined,unused-ignore]  # not on Windows
+        if not child:
+            os._exit(0 if storage.read("1") == 1 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_threads_count_right_by_conditional_writes() -> None:

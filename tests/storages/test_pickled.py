@@ -9,13 +9,8 @@ from typing import Any
 
 import pytest
 
-from sessionkit import (
-    FileSessionStorage,
-    PickleCodec,
-    SessionEncodeError,
-    SQLiteSessionStorage,
-    session,
-)
+from sessionkit import FileSessionStorage, SessionEncodeError, SQLiteSessionStorage, session
+from sessionkit.codecs import PickleCodec
 
 
 def empty() -> dict[str, Any]:

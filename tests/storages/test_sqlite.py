@@ -13,20 +13,19 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, Self, cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionkit._types import ANY
 from sessionkit.codecs import PickleCodec
 from sessionkit.errors import (
     InvalidSessionKeyError,
@@ -36,116 +35,24 @@ from sessionkit.errors import (
     SessionDecodeError,
     SessionEncodeError,
     SessionError,
+    SessionListingError,
 )
+from sessionkit.protocols import ANY
 from sessionkit.storages.sqlite import SQLiteSessionStorage
+from tests.core import Clocked
+from tests.storages.sqlite_stage import (
+    CONNECT,
+    LARGE,
+    SOON,
+    Stage,
+    busy_thread,
+    listed,
+    sql,
+    sqlite_error,
+    write_lock,
+)
 
 WORKER = Path(__file__).parent / "sqlite_worker.py"
-CONNECT = sqlite3.connect
-SOON = 10.0
-"""Seconds after which a test that hangs fails; none is ever waited for."""
-
-
-class Clock:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Stage:
-    """Connections whose statements are noted, and stop or fail as a test wants."""
-
-    def __init__(self) -> None:
-        self.statements: list[str] = []
-        self.stop_at: str | None = None
-        self.reached = threading.Event()
-        self.go_on = threading.Event()
-        self.failures: list[tuple[str, Exception]] = []
-
-    def __call__(self, statement: str) -> None:
-        self.statements.append(statement)
-        if self.stop_at is not None and statement.strip().startswith(self.stop_at):
-            self.stop_at = None
-            self.reached.set()
-            assert self.go_on.wait(SOON)
-        if self.failures and statement.strip().startswith(self.failures[0][0]):
-            raise self.failures.pop(0)[1]
-
-    def count(self, statement: str) -> int:
-        return sum(noted.strip().startswith(statement) for noted in self.statements)
-
-    async def is_reached(self) -> None:
-        assert await asyncio.to_thread(self.reached.wait, SOON)
-
-
-class StagedCursor(sqlite3.Cursor):
-    stage: Stage
-
-    def execute(self, sql: str, parameters: Any = (), /) -> Self:
-        self.stage(sql)
-        return super().execute(sql, parameters)
-
-
-class StagedConnection(sqlite3.Connection):
-    stage: ClassVar[Stage]
-
-    def cursor(self, factory: Any = None) -> Any:
-        cursor = super().cursor(StagedCursor)
-        cursor.stage = self.stage
-        return cursor
-
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        self.stage(sql)
-        return super().execute(sql, parameters)
-
-
-@pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    class Connection(StagedConnection):
-        stage = Stage()
-
-    monkeypatch.setattr(sqlite3, "connect", partial(CONNECT, factory=Connection))
-    yield Connection.stage
-    Connection.stage.go_on.set()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "sessions.db"
-
-
-@pytest.fixture
-def storage(path: Path) -> Iterator[SQLiteSessionStorage]:
-    with SQLiteSessionStorage(path) as storage:
-        yield storage
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@contextmanager
-def write_lock(path: Path) -> Generator[None]:
-    """Hold the lock that every writer needs, as another program would."""
-    with closing(CONNECT(path, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
-
-
-def sql(path: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-    with closing(CONNECT(path, isolation_level=None)) as connection:
-        return connection.execute(statement, parameters).fetchall()
-
-
-def sqlite_error(code: int) -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError(f"injected {code}")
-    error.sqlite_errorcode = code
-    return error
 
 
 def worker(job: str, path: Path, *options: str) -> subprocess.Popen[str]:
@@ -163,16 +70,6 @@ def output(job: str, path: Path, *options: str) -> str:
         printed, complaints = process.communicate(timeout=SOON)
     assert (complaints, process.returncode) == ("", 0)
     return printed
-
-
-async def listed(items: AsyncIterator[Any]) -> list[Any]:
-    return [item async for item in items]
-
-
-async def until_queued(storage: SQLiteSessionStorage) -> None:
-    """Let the other tasks begin, and the thread take what they ask for."""
-    await asyncio.sleep(0)
-    await storage.read("a")
 
 
 # Values and keys
@@ -275,6 +172,16 @@ def test_listing_goes_through_many_pages(storage: SQLiteSessionStorage) -> None:
     assert list(storage.sync.iter_keys("c")) == []
 
 
+def test_listing_takes_few_large_values_at_a_time(stage: Stage, path: Path) -> None:
+    with SQLiteSessionStorage(path) as storage:
+        values = {f"{number:03}": "x" * 1_500_000 for number in range(7)}
+        storage.sync.write_many(values)
+        stage.statements.clear()
+
+        assert dict(storage.sync.iter_items()) == values
+        assert stage.count("SELECT key") == 4  # 3, 3 and 1 of text, and none of bytes
+
+
 def test_listing_misses_no_key_between_two_pages(storage: SQLiteSessionStorage) -> None:
     keys = [start + "\0" * length for start in ("k", "k\udc00") for length in range(300)]
     storage.sync.write_many(dict.fromkeys(keys, 1))
@@ -290,7 +197,7 @@ def test_a_listing_can_be_dropped_in_the_middle(storage: SQLiteSessionStorage) -
 
 
 @pytest.mark.parametrize("key", ["", 42, None])
-def test_what_is_no_key_is_refused(storage: SQLiteSessionStorage, key: Any) -> None:
+def test_what_is_not_a_key_is_refused(storage: SQLiteSessionStorage, key: Any) -> None:
     with pytest.raises(InvalidSessionKeyError, match="non-empty str"):
         storage.sync.read(key)
     with pytest.raises(InvalidSessionKeyError, match="non-empty str"):
@@ -332,13 +239,27 @@ def test_an_undecodable_value_raises_and_stays(storage: SQLiteSessionStorage, pa
     storage.sync.write("a", 1)
     sql(path, "UPDATE sessions SET value = ?", b"{broken")
 
-    for attempt in (storage.sync.read, storage.sync.read_with_revision, storage.sync.iter_items):
+    for attempt in (storage.sync.read, storage.sync.read_with_revision):
         with pytest.raises(SessionDecodeError, match=r"sessions\.db") as caught:
-            list(cast("Any", attempt)("a"))
+            cast("Any", attempt)("a")
         assert caught.value.key == "a"
 
     assert sql(path, "SELECT value FROM sessions") == [(b"{broken",)]
     assert storage.sync.has("a")
+
+
+def test_a_listing_goes_past_what_cannot_be_read(storage: SQLiteSessionStorage, path: Path) -> None:
+    storage.sync.write_many({str(number): number for number in range(300)})
+    sql(path, "UPDATE sessions SET value = 'null' WHERE key LIKE '29_'")
+
+    listed: list[tuple[str, Any]] = []
+    with pytest.raises(SessionListingError, match=r"10 of .*'294' and 5 more\. ") as caught:
+        for item in storage.sync.iter_items():
+            listed.append(item)
+
+    assert len(listed) == 290
+    assert caught.value.keys == tuple(str(number) for number in range(290, 300))
+    assert isinstance(caught.value.__cause__, SessionDecodeError)
 
 
 def test_a_value_repaired_by_hand_is_read(storage: SQLiteSessionStorage, path: Path) -> None:
@@ -352,7 +273,7 @@ def test_a_value_repaired_by_hand_is_read(storage: SQLiteSessionStorage, path: P
 # Expiry
 
 
-def test_a_value_is_gone_at_the_instant_of_its_expiry(path: Path, clock: Clock) -> None:
+def test_a_value_is_gone_at_the_instant_of_its_expiry(path: Path, clock: Clocked) -> None:
     with SQLiteSessionStorage(path, ttl=timedelta(seconds=10), clock=clock) as storage:
         storage.sync.write("a", 1)
         storage.sync.write_many({"b": 2})
@@ -369,7 +290,7 @@ def test_a_value_is_gone_at_the_instant_of_its_expiry(path: Path, clock: Clock) 
         assert list(storage.sync.iter_items()) == []
 
 
-def test_an_expiry_given_with_the_value_wins(path: Path, clock: Clock) -> None:
+def test_an_expiry_given_with_the_value_wins(path: Path, clock: Clocked) -> None:
     with SQLiteSessionStorage(path, ttl=10, clock=clock) as storage:
         storage.sync.write_if("a", 1, ANY, expires=clock.now + 100)
         clock.now += 50
@@ -384,7 +305,7 @@ def test_an_expiry_must_be_a_time(storage: SQLiteSessionStorage) -> None:
         storage.sync.write_if("a", 1, ANY, expires=float("nan"))
 
 
-def test_a_listing_skips_what_expires_on_the_way(path: Path, clock: Clock) -> None:
+def test_a_listing_skips_what_expires_on_the_way(path: Path, clock: Clocked) -> None:
     with SQLiteSessionStorage(path, clock=clock) as storage:
         storage.sync.write("a", 1)
         storage.sync.write_if("b", 1, None, expires=clock.now + 1)
@@ -394,7 +315,7 @@ def test_a_listing_skips_what_expires_on_the_way(path: Path, clock: Clock) -> No
         assert list(keys) == []
 
 
-def test_touch_lets_the_timeout_begin_anew(path: Path, clock: Clock) -> None:
+def test_touch_restarts_the_timeout(path: Path, clock: Clocked) -> None:
     with SQLiteSessionStorage(path, ttl=10, clock=clock) as storage:
         storage.sync.write("a", 1)
         revision = storage.sync.read_with_revision("a")[1]
@@ -408,7 +329,7 @@ def test_touch_lets_the_timeout_begin_anew(path: Path, clock: Clock) -> None:
         assert not storage.sync.touch("missing")
 
 
-def test_touch_only_tells_where_there_is_no_timeout(path: Path, clock: Clock) -> None:
+def test_touch_only_tells_where_there_is_no_timeout(path: Path, clock: Clocked) -> None:
     with SQLiteSessionStorage(path, clock=clock) as storage:
         storage.sync.write("a", 1)
     with SQLiteSessionStorage(path, ttl=10, clock=clock) as storage:
@@ -418,7 +339,7 @@ def test_touch_only_tells_where_there_is_no_timeout(path: Path, clock: Clock) ->
 
 
 def test_purge_removes_expired_values_in_small_transactions(
-    stage: Stage, path: Path, clock: Clock
+    stage: Stage, path: Path, clock: Clocked
 ) -> None:
     with SQLiteSessionStorage(path, ttl=10, clock=clock) as storage:
         storage.sync.write_many({str(number): number for number in range(1200)})
@@ -501,7 +422,7 @@ def test_a_revision_is_never_used_again(path: Path) -> None:
     assert len(seen) == 27
 
 
-def test_an_expired_value_is_missing_and_has_a_revision(path: Path, clock: Clock) -> None:
+def test_an_expired_value_is_missing_and_has_a_revision(path: Path, clock: Clocked) -> None:
     with SQLiteSessionStorage(path, ttl=10, clock=clock) as storage:
         revision = storage.sync.write_if("a", 1, None)
         clock.now += 10
@@ -556,6 +477,37 @@ def test_writes_that_come_while_others_commit_wait_for_the_next(stage: Stage, pa
     asyncio.run(main())
 
 
+def test_who_asked_during_a_commit_shares_the_next_with_those_whom_it_wakes(
+    stage: Stage, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two groups would take turns, with twice as many commits."""
+    monkeypatch.setattr("sessionkit.storages._sqlite.worker._LONGEST_TURN", SOON)
+
+    async def main() -> None:
+        async with SQLiteSessionStorage(path) as storage:
+            await storage.read("the thread has begun")
+
+            async def writes_twice(key: str) -> None:
+                await storage.write(key, 1)
+                assert not stage.begun.wait(0.05)  # all the others wait for this loop
+                await storage.write(key, 2)
+
+            with write_lock(path):
+                early = [asyncio.create_task(writes_twice(key)) for key in "ab"]
+                await asyncio.sleep(0)
+                stage.stop_at = "COMMIT"
+            await stage.is_reached()
+            late = asyncio.create_task(storage.write("c", 1))
+            await asyncio.sleep(0)
+            stage.statements.clear()
+            stage.begun.clear()
+            stage.go_on.set()
+            await asyncio.gather(*early, late)
+            assert stage.count("COMMIT") == 1
+
+    asyncio.run(main())
+
+
 def test_what_is_queued_while_a_transaction_begins_belongs_to_it(stage: Stage, path: Path) -> None:
     async def main() -> None:
         async with SQLiteSessionStorage(path) as storage:
@@ -578,10 +530,9 @@ def test_a_conflict_does_not_fail_its_neighbours(path: Path) -> None:
     async def main() -> None:
         async with SQLiteSessionStorage(path) as storage:
             await storage.write("a", 1)
-            with write_lock(path):
+            async with busy_thread(storage):
                 batch = [storage.write("b", 2), storage.write_if("a", 3, None)]
                 tasks = [asyncio.create_task(course) for course in [*batch, storage.write("c", 4)]]
-                await until_queued(storage)
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
             assert isinstance(outcomes[1], SessionConflictError)
             assert [outcomes[0], outcomes[2]] == [None, None]
@@ -601,14 +552,13 @@ def test_a_failing_write_takes_its_neighbours_along_only_if_sqlite_does(
                 "CREATE TRIGGER refuse BEFORE INSERT ON sessions WHEN NEW.key = 'bad' "
                 f"BEGIN SELECT RAISE({reaction}, 'refused'); END",
             )
-            with write_lock(path):
+            async with busy_thread(storage):
                 courses = [
                     storage.write("a", 1),
                     storage.write_many({"b": 2, "bad": 3}),
                     storage.write("c", 4),
                 ]
                 tasks = [asyncio.create_task(course) for course in courses]
-                await until_queued(storage)
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
             errors = [error for error in outcomes if isinstance(error, SessionError)]
             assert len(errors) == 3 - len(kept)
@@ -625,16 +575,10 @@ def test_if_a_transaction_fails_all_fail_and_nothing_is_written(
 ) -> None:
     async def main() -> None:
         async with SQLiteSessionStorage(path) as storage:
-            await storage.read("the thread has begun")
-            stage.stop_at = "SELECT"
-            read = asyncio.create_task(storage.read("a"))
-            await stage.is_reached()
-            courses = [storage.write("a", 1), storage.write("b", 2)]
-            tasks = [asyncio.create_task(course) for course in courses]
-            await asyncio.sleep(0)
-            stage.failures = [(statement, sqlite_error(sqlite3.SQLITE_FULL))]
-            stage.go_on.set()
-            await read
+            async with busy_thread(storage):
+                courses = [storage.write("a", 1), storage.write("b", 2)]
+                tasks = [asyncio.create_task(course) for course in courses]
+                stage.failures = [(statement, sqlite_error(sqlite3.SQLITE_FULL))]
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
             assert all("Make room on the disk" in str(outcome) for outcome in outcomes)
             assert outcomes[0] is not outcomes[1]
@@ -711,13 +655,16 @@ def test_a_file_that_cannot_be_opened_any_more_fails_those_who_wait(
 # Cancelled
 
 
-def test_a_write_cancelled_in_the_queue_never_happens(path: Path) -> None:
+def test_a_write_cancelled_in_the_queue_never_happens(stage: Stage, path: Path) -> None:
     async def main() -> None:
         async with SQLiteSessionStorage(path) as storage:
+            await storage.read("the file is there")
             with write_lock(path):
+                stage.stop_at = "BEGIN IMMEDIATE"
                 write = asyncio.create_task(storage.write("a", 1))
-                await until_queued(storage)
+                await stage.is_reached()
                 write.cancel()
+                stage.go_on.set()
                 with pytest.raises(asyncio.CancelledError):
                     await asyncio.wait_for(write, SOON)
             await storage.write("b", 2)
@@ -726,13 +673,16 @@ def test_a_write_cancelled_in_the_queue_never_happens(path: Path) -> None:
     asyncio.run(main())
 
 
-def test_closing_does_not_wait_for_what_was_cancelled(path: Path) -> None:
+def test_closing_does_not_wait_for_what_was_cancelled(stage: Stage, path: Path) -> None:
     async def main() -> None:
         storage = SQLiteSessionStorage(path, busy_timeout=1000)
+        await storage.read("the file is there")
         with write_lock(path):
+            stage.stop_at = "BEGIN IMMEDIATE"
             write = asyncio.create_task(storage.write("a", 1))
-            await until_queued(storage)
+            await stage.is_reached()
             write.cancel()
+            stage.go_on.set()
             await asyncio.wait_for(storage.close(), SOON)
 
     asyncio.run(main())
@@ -790,7 +740,7 @@ def test_a_write_that_is_through_before_its_task_is_cancelled_counts(
             write = asyncio.create_task(storage.write("a", 1))
             await asyncio.sleep(0)
             while not sql(path, "SELECT key FROM sessions"):
-                pass  # the loop does not go on, so it cannot be told
+                pass  # the loop does not go on, so it cannot notice
             write.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await write
@@ -802,15 +752,15 @@ def test_a_write_that_is_through_before_its_task_is_cancelled_counts(
 def test_a_cancelled_read_ends_at_once(stage: Stage, path: Path) -> None:
     async def main() -> None:
         async with SQLiteSessionStorage(path) as storage:
-            await storage.write("a", 1)
-            stage.stop_at = "SELECT"
+            await storage.write("a", LARGE)
+            stage.stop_at = "SELECT CAST"
             reads = [asyncio.create_task(storage.read("a")) for _ in range(2)]
             await stage.is_reached()
             reads[0].cancel()
             with pytest.raises(asyncio.CancelledError):
                 await reads[0]
             stage.go_on.set()
-            assert await reads[1] == 1
+            assert await reads[1] == LARGE
 
     asyncio.run(main())
 
@@ -850,9 +800,15 @@ def test_an_awaitable_that_is_dropped_withdraws_its_write(path: Path) -> None:
     asyncio.run(main())
 
 
+class SoftLimit(Exception):
+    """What the signal handler of a task queue raises when the time is up."""
+
+
 @contextmanager
-def pressing_ctrl_c(since: threading.Event, then: Callable[[], None]) -> Generator[None]:
-    """Press Ctrl-C again and again while this thread blocks; after some time do *then*."""
+def interrupting(
+    error: type[BaseException], since: threading.Event, then: Callable[[], None]
+) -> Generator[None]:
+    """Raise *error* in this thread again and again while it blocks; after some time do *then*."""
     over = threading.Event()
     main = threading.main_thread().ident
     assert main is not None
@@ -868,13 +824,13 @@ def pressing_ctrl_c(since: threading.Event, then: Callable[[], None]) -> Generat
 
     def interrupt(*_: object) -> None:
         if not over.is_set():
-            raise KeyboardInterrupt
+            raise error
 
     presser = threading.Thread(target=press, args=(main,))
     before = signal.signal(signal.SIGINT, interrupt)
     presser.start()
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(error):
             try:
                 yield
             finally:
@@ -884,16 +840,25 @@ def pressing_ctrl_c(since: threading.Event, then: Callable[[], None]) -> Generat
         signal.signal(signal.SIGINT, before)
 
 
-def test_ctrl_c_withdraws_what_a_thread_waits_for(stage: Stage, path: Path) -> None:
+INTERRUPTIONS = pytest.mark.parametrize("error", [KeyboardInterrupt, SoftLimit])
+
+
+@INTERRUPTIONS
+def test_an_interruption_withdraws_what_a_thread_waits_for(
+    stage: Stage, path: Path, error: type[BaseException]
+) -> None:
     with SQLiteSessionStorage(path) as storage:
         stage.stop_at = "BEGIN IMMEDIATE"
-        with pressing_ctrl_c(stage.reached, lambda: None):
+        with interrupting(error, stage.reached, lambda: None):
             storage.sync.write("a", 1)
         stage.go_on.set()
         assert not storage.sync.has("a")
 
 
-def test_ctrl_c_in_the_commit_is_raised_when_it_is_through(stage: Stage, path: Path) -> None:
+@INTERRUPTIONS
+def test_an_interruption_of_the_commit_is_raised_when_it_is_through(
+    stage: Stage, path: Path, error: type[BaseException]
+) -> None:
     seen: list[object] = []
 
     def go_on() -> None:
@@ -902,7 +867,7 @@ def test_ctrl_c_in_the_commit_is_raised_when_it_is_through(stage: Stage, path: P
 
     with SQLiteSessionStorage(path) as storage:
         stage.stop_at = "COMMIT"
-        with pressing_ctrl_c(stage.reached, go_on):
+        with interrupting(error, stage.reached, go_on):
             storage.sync.write("a", 1)
         assert seen == []
         assert storage.sync.read("a") == 1
@@ -1062,7 +1027,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "error"), [("", ValueError), (b"sessions.db", TypeError), (None, TypeError)]
 )
-def test_what_is_no_path_is_refused(wrong: Any, error: type[Exception]) -> None:
+def test_what_is_not_a_path_is_refused(wrong: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="path"):
         SQLiteSessionStorage(wrong)
 
@@ -1082,7 +1047,7 @@ def test_spans_must_be_positive(path: Path, option: str) -> None:
     assert not path.exists()
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_left_alone(path: Path) -> None:
     path.write_text("not a database, but long enough to be taken for one" * 100)
     before = path.read_bytes()
 
@@ -1329,11 +1294,33 @@ def test_a_program_may_end_without_closing(path: Path) -> None:
         assert storage.sync.read("a") == 1
 
 
-def test_a_storage_used_before_a_fork_says_so_in_the_child(path: Path) -> None:
-    complaint, items = output("fork_after_use", path, "-W", "ignore").splitlines()
+def test_a_storage_works_on_both_sides_of_a_fork(path: Path) -> None:
+    counted = output("fork_after_use", path, "-W", "ignore").split()
+
+    assert counted == ["child", "50", "parent", "50"]
+    with SQLiteSessionStorage(path) as storage:
+        assert storage.sync.read("count") == 100
+
+
+def test_what_a_child_writes_outlives_the_end_of_its_parent(path: Path) -> None:
+    assert output("fork_and_end_first", path, "-W", "ignore") == "written\n"
+
+    with SQLiteSessionStorage(path) as storage:
+        assert storage.sync.read("child") == 1
+
+
+def test_a_storage_in_memory_says_that_it_was_left_in_the_parent() -> None:
+    complaint, item = output("fork_in_memory", Path(":memory:"), "-W", "ignore").splitlines()
 
     assert "before this process was forked" in complaint
-    assert items == "[('a', 'before the fork'), ('b', 'in the parent')]"
+    assert item == "in the parent"
+
+
+def test_a_fork_does_not_wait_forever_for_a_commit(path: Path) -> None:
+    complaint, item = output("fork_in_a_commit", path, "-W", "ignore").splitlines()
+
+    assert "before this process was forked" in complaint
+    assert item == "in the parent"
 
 
 def test_a_storage_not_used_before_a_fork_works_on_both_sides(path: Path) -> None:

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote
 
-from sessionkit._types import Clock, Expected
+from sessionkit.protocols import Clock, Expected
 from sessionkit.testing._kinds import is_dict
 from tests.testing.reference import Disk, Reference
 
@@ -257,8 +257,8 @@ BROKEN: dict[str, type[Reference]] = {
     "write_leaves_others_alone": placed(lambda key: "same"),
     "delete_removes": NeverDeleting,
     "delete_leaves_others_alone": DeletingAll,
-    "delete_of_missing_is_no_error": DeleteRaises,
-    "delete_twice_is_no_error": DeleteRaises,
+    "deleting_a_missing_key_does_nothing": DeleteRaises,
+    "deleting_twice_does_nothing": DeleteRaises,
     "write_after_delete": Tombstones,
     "reading_changes_nothing": Popping,
     "many_keys_are_kept": Cache,
@@ -282,15 +282,15 @@ BROKEN: dict[str, type[Reference]] = {
     "keys_differ_by_unicode_form": placed(lambda key: unicodedata.normalize("NFC", key)),
     "keys_differ_by_whitespace": placed(str.strip),
     "keys_may_have_wildcards": DeletingByPattern,
-    "keys_are_no_paths": placed(posixpath.normpath),
+    "keys_are_not_paths": placed(posixpath.normpath),
     "keys_may_look_like_options": placed(lambda key: key.lstrip("-")),
-    "keys_are_no_numbers": placed(_number),
-    "keys_are_no_words_of_a_language": placed(_word),
-    "keys_may_begin_alike": DeletingByPrefix,
+    "keys_are_not_numbers": placed(_number),
+    "keys_are_not_literals": placed(_word),
+    "keys_may_share_a_beginning": DeletingByPrefix,
     "keys_may_have_quotes": placed(lambda key: key.replace("'", "")),
     "keys_may_have_control_characters": placed(lambda key: "".join(filter(str.isprintable, key))),
     "keys_may_have_any_script": placed(lambda key: key.encode("ascii", "ignore").decode()),
-    "keys_may_be_names_of_insides": Locking,
+    "keys_may_be_internal_names": Locking,
     "long_keys_differ_at_the_end": placed(lambda key: key[:200]),
-    "odd_keys_are_told_apart_or_refused": placed(lambda key: key.split("\x00")[0]),
+    "odd_keys_are_distinguished_or_refused": placed(lambda key: key.split("\x00")[0]),
 }

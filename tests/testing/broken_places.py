@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sessionkit._types import Clock, Expected
 from sessionkit.errors import InvalidSessionKeyError, SessionEncodeError
+from sessionkit.protocols import Clock, Expected
 from sessionkit.testing import Limits
 from sessionkit.testing._limits import value_bytes
 from tests.testing.reference import Disk, Reference, Row
@@ -154,6 +154,26 @@ class RemovesFirst(Reference):
         return super().write_if(key, value, expected, expires=expires)
 
 
+class DiesOfDamage(Reference):
+    def check_open(self) -> None:
+        super().check_open()
+        if not self.disk.connected:
+            raise RuntimeError("the worker is gone")
+
+    def decode(self, raw: Any) -> Any:
+        try:
+            return super().decode(raw)
+        except ValueError:
+            self.disk.connected = False
+            raise
+
+
+class GoesOnWithoutFile(Reference):
+    def check_open(self) -> None:
+        self.disk.lost = False
+        super().check_open()
+
+
 BROKEN: dict[str, type[Reference]] = {
     "namespaces_are_separate": Global,
     "second_opening_sees_the_same_data": Private,
@@ -162,12 +182,14 @@ BROKEN: dict[str, type[Reference]] = {
     "reopening_keeps_data": Private,
     "reopening_keeps_changes": DeletedInMemory,
     "identity_names_the_data": OwnIdentity,
-    "closing_twice_is_no_error": ClosedOnce,
-    "closing_unused_is_no_error": ClosedAfterUse,
+    "closing_twice_does_nothing": ClosedOnce,
+    "unused_storage_can_be_closed": ClosedAfterUse,
     "closed_storage_does_not_say_missing": Forgetful,
     "closed_storage_loses_no_write": Buffered,
     "closing_leaves_others_open": SharedConnection,
     "damaged_value_raises": Swallowing,
+    "damage_disturbs_no_other": DiesOfDamage,
+    "lost_storage_acknowledges_nothing": GoesOnWithoutFile,
 }
 
 BROKEN_LIMITS: dict[str, type[Reference]] = {

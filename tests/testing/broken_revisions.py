@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from sessionkit._types import ANY, Clock, Expected
+from sessionkit.protocols import ANY, Clock, Expected
 from tests.testing.broken_basics import Live, OpenedTooEarly
 from tests.testing.reference import Disk, Reference
 
@@ -66,7 +66,7 @@ class CountedPerObject(Reference):
 
 
 class KeptInMemory(Reference):
-    """Revisions are drawn anew by each opening."""
+    """Each opening draws new revisions."""
 
     def read_with_revision(self, key: str) -> Any:
         value, revision = super().read_with_revision(key)
@@ -164,8 +164,8 @@ BROKEN: dict[str, type[Reference]] = {
     "reading_keeps_the_revision": FreshRevisions,
     "write_gives_the_new_revision": OldRevisionGiven,
     "different_values_differ_in_revision": HashedValues,
-    "revisions_do_not_begin_anew": CountedPerKey,
-    "conditional_writes_do_not_begin_anew": CountedPerKey,
+    "revisions_do_not_restart": CountedPerKey,
+    "conditional_writes_do_not_restart_revisions": CountedPerKey,
     "revision_belongs_to_its_key": BelongsToNoKey,
     "revisions_hold_across_openings": CountedPerObject,
     "revisions_hold_across_plain_writes_elsewhere": CountedPerObject,
@@ -182,7 +182,7 @@ BROKEN: dict[str, type[Reference]] = {
     "deleted_counts_as_nothing": DeletedStays,
     "conditional_delete_removes": DeleteGivesRevision,
     "delete_of_nothing_is_conditional": DeletesAnyway,
-    "write_back_is_no_loss": PretendsToWrite,
+    "write_back_loses_nothing": PretendsToWrite,
     "unstorable_conditional_write_keeps_the_old_value": OpenedTooEarly,
     "conditional_writes_are_isolated": Live,
 }

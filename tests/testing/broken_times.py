@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sessionkit._types import ANY, Clock, Expected
+from sessionkit.protocols import ANY, Clock, Expected
 from tests.testing.reference import Disk, Reference, Row
 
 
@@ -149,6 +149,18 @@ class ExpiredRevisionRefused(Reference):
         super().compare(key, -1 if expected not in (None, ANY) and not self.live(key) else expected)
 
 
+class PurgedRevisionRefused(Reference):
+    def purge_expired(self) -> Any:
+        self.disk.expiries.clear()
+        return super().purge_expired()
+
+
+class CountsFromOne(Reference):
+    def new_revision(self, key: str) -> int:
+        row = self.live(key)
+        return row.revision + 1 if row else 1
+
+
 class ConditionalWithoutTimeout(Reference):
     def write_if(
         self, key: str, value: Any, expected: Expected, *, expires: float | None = None
@@ -174,8 +186,25 @@ class NoConditionalWrites(Reference):
     read_with_revision: Any = None
 
 
+class PurgesByReading(Reference):
+    def purge_expired(self) -> Any:
+        for row in self.disk.rows.values():
+            self.decode(row.raw)
+        return super().purge_expired()
+
+
+class PurgesUpToDamage(Reference):
+    def purge_expired(self) -> Any:
+        try:
+            for row in self.disk.rows.values():
+                self.decode(row.raw)
+        except ValueError:
+            return 0
+        return super().purge_expired()
+
+
 BROKEN: dict[str, type[Reference]] = {
-    "touch_tells_and_changes_nothing": TouchesNothing,
+    "touch_reports_and_changes_nothing": TouchesNothing,
     "purge_keeps_what_lives": PurgesAll,
     "renew_changes_no_data": RenewsOldData,
     "without_timeout_values_stay": ExpiresByDefault,
@@ -183,9 +212,10 @@ BROKEN: dict[str, type[Reference]] = {
     "value_is_gone_at_its_expiry": ExpiryIgnored,
     "expiry_is_exact": LaterByOne,
     "expiry_in_the_past_is_gone_at_once": PastIsForever,
-    "plain_write_takes_the_expiry_away": OldExpiryStays,
-    "conditional_write_takes_the_expiry_away": OldExpiryStays,
+    "plain_write_removes_the_expiry": OldExpiryStays,
+    "conditional_write_removes_the_expiry": OldExpiryStays,
     "past_expiry_counts_as_nothing": ExpiredIsStored,
+    "revision_outlives_its_expiry": PurgedRevisionRefused,
     "expiry_outlives_closing": ExpiryInMemory,
     "has_knows_expiry": HasExpired,
     "listing_knows_expiry": ListsExpired,
@@ -195,11 +225,12 @@ BROKEN: dict[str, type[Reference]] = {
 }
 
 BROKEN_TIMEOUTS: dict[str, type[Reference]] = {
+    "purge_goes_past_damage": PurgesByReading,
     "value_lives_until_its_timeout": FromFirstWrite,
     "value_is_gone_after_its_timeout": NeverExpires,
     "timeout_is_exact": LaterByOne,
-    "reading_renews_no_timeout": ReadRenews,
-    "expired_can_be_written_anew": OldExpiryStays,
+    "reading_does_not_renew": ReadRenews,
+    "expired_can_be_written_again": OldExpiryStays,
     "expired_can_be_deleted": DeleteLooksFirst,
     "timeout_outlives_closing": ExpiryInMemory,
     "has_knows_timeouts": HasExpired,
@@ -209,6 +240,8 @@ BROKEN_TIMEOUTS: dict[str, type[Reference]] = {
     "revisions_know_timeouts": RevisionsOfExpired,
     "expired_counts_as_nothing": ExpiredIsStored,
     "revision_of_expired_is_taken": ExpiredRevisionRefused,
+    "revision_outlives_its_value": PurgedRevisionRefused,
+    "successor_of_expired_is_kept": CountsFromOne,
     "conditional_write_sets_timeout": ConditionalWithoutTimeout,
     "touch_renews": TouchForGood,
     "touch_revives_nothing": TouchesAnything,

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import itertools
 import json
+import math
 import os
 import sys
 import time
@@ -15,8 +16,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sessionkit import MemorySessionStorage, SQLiteSessionStorage
-from sessionkit._types import ANY, Expected
 from sessionkit.errors import SessionConflictError
+from sessionkit.protocols import ANY, Expected
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,6 +171,8 @@ class WrittenLater(Folder):
 class Lagging(Folder):
     """Other openings see a write only after a while."""
 
+    lag = LAG
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.mine: set[str] = set()
@@ -181,7 +184,7 @@ class Lagging(Folder):
         return [each for each in super().load(key) if each]
 
     def load(self, key: str) -> Any:
-        old = time.time() - LAG
+        old = time.time() - self.lag
         seen = [each for each in self.versions(key) if each[2] < old or each[3] in self.mine]
         return seen[-1][:2] if seen else (None, None)
 
@@ -196,6 +199,12 @@ class Lagging(Folder):
             self.save(key, json.dumps([*versions, [value, revision, time.time(), mark]]))
             self.mine.add(mark)
             return revision
+
+
+class NeverShown(Lagging):
+    """Other openings never see a write."""
+
+    lag = math.inf
 
 
 class LockFile(Folder):
@@ -274,6 +283,10 @@ def lagging(namespace: str, folder: Path) -> Folder:
     return Lagging(folder / namespace)
 
 
+def never_shown(namespace: str, folder: Path) -> Folder:
+    return NeverShown(folder / namespace)
+
+
 def lock_file(namespace: str, folder: Path) -> Folder:
     return LockFile(folder / namespace)
 
@@ -300,6 +313,7 @@ BROKEN = {
     "reading_sees_old_or_new_among_processes": in_place,
     "value_and_revision_belong_together_among_processes": revision_later,
     "writes_of_different_keys_all_land_among_processes": one_file,
+    "an_order_explains_all_answers_among_processes": one_file,
     "no_addition_is_lost_among_processes": unlocked,
     "writes_are_seen_by_other_processes": cached,
     "closing_loses_no_write_of_a_thread": silent_once_closed,
@@ -315,7 +329,7 @@ OTHERS = [
 
 
 class Unfindable:
-    """Can be sent to another process, where it cannot be made anew."""
+    """Can be sent to another process, where it cannot be made again."""
 
     def __call__(self, namespace: str, folder: Path) -> Folder:
         return Folder(folder / namespace)

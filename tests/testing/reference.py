@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sessionkit._types import ANY, Clock, Expected
-from sessionkit.errors import SessionClosedError, SessionConflictError
+from sessionkit.errors import (
+    SessionClosedError,
+    SessionConflictError,
+    SessionError,
+    SessionListingError,
+)
+from sessionkit.protocols import ANY, Clock, Expected
+from sessionkit.testing._asking import ask_for
 from sessionkit.testing._limits import Limits
 from sessionkit.testing._promises import Promise, promises
 from sessionkit.testing._subject import Subject
@@ -26,7 +33,9 @@ class Disk:
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self.revision = 0
+        self.expiries: dict[Any, float] = {}
         self.connected = True
+        self.lost = False
 
 
 class Reference:
@@ -59,6 +68,8 @@ class Reference:
     def check_open(self) -> None:
         if self.closed:
             raise SessionClosedError("closed")
+        if self.disk.lost:
+            raise SessionError("the file is gone")
 
     def is_gone(self, row: Row) -> bool:
         return row.expires is not None and self.clock() >= row.expires
@@ -77,6 +88,8 @@ class Reference:
         row = self.find(key)
         if row is not None and row.revision == expected:
             return
+        if row is None and self.clock() >= self.disk.expiries.get(expected, math.inf):
+            return  # it has expired since, and was purged
         if expected is not None or self.live(key) is not None:
             raise SessionConflictError("changed", key=key)
 
@@ -91,6 +104,8 @@ class Reference:
 
     def store(self, key: str, raw: Any, expires: float | None) -> int:
         revision = self.new_revision(key)
+        if expires is not None:
+            self.disk.expiries[revision] = expires
         self.disk.rows[self.place(key)] = Row(raw, revision, expires)
         return revision
 
@@ -127,8 +142,16 @@ class Reference:
                 yield key
 
     def iter_items(self, prefix: str = "") -> Iterator[Any]:
+        left_out: list[str] = []
         for key in self.iter_keys(prefix):
-            yield key, self.read(key)
+            try:
+                value = self.read(key)
+            except Exception:
+                left_out.append(key)
+            else:
+                yield key, value
+        if left_out:
+            raise SessionListingError("damaged", keys=tuple(left_out))
 
     def read_with_revision(self, key: str) -> Any:
         row = self.find(key)
@@ -194,7 +217,10 @@ def subject_of(kind: Kind, limits: Limits | None = None, **options: Any) -> Subj
         if key in rows:
             rows[key] = rows[key]._replace(raw='{"n": ')
 
-    return Subject(open_storage, limits=declared, damage=damage, **options)
+    def lose(namespace: str) -> None:
+        disks.pop(namespace).lost = True
+
+    return Subject(open_storage, limits=declared, damage=damage, lose=lose, **options)
 
 
 def promise_named(name: str) -> Promise:
@@ -204,4 +230,4 @@ def promise_named(name: str) -> Promise:
 def ask(name: str, kind: Kind, limits: Limits | None = None, **options: Any) -> None:
     """Let a storage keep one promise, or raise ``BrokenPromise``."""
     with subject_of(kind, limits, **options) as subject:
-        asyncio.run(promise_named(name).ask(subject))
+        asyncio.run(ask_for(promise_named(name), subject))

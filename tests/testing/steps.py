@@ -10,9 +10,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
-from sessionkit._drive import run_sync
-from sessionkit._types import ANY, Clock, Expected
+from sessionkit._storage.sync_or_async import run_sync
 from sessionkit.errors import SessionClosedError, SessionConflictError
+from sessionkit.protocols import ANY, Clock, Expected
 
 Row = tuple[str, int, float | None]
 

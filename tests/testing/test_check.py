@@ -15,7 +15,7 @@ from tests.testing.reference import Disk, Reference, promise_named
 from tests.testing.variants import Bare
 
 IN_MEMORY = Limits(shared=False, durable=False)
-ASKED = ("missing_is_none", "delete_of_missing_is_no_error", "has_tells_what_is_stored")
+ASKED = ("missing_is_none", "deleting_a_missing_key_does_nothing", "has_reports_what_is_stored")
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ def test_a_report_says_what_was_kept_broken_and_left_out() -> None:
 
     assert not report.ok
     assert [each.promise.name for each in report.kept] == ["missing_is_none"]
-    assert [each.promise.name for each in report.broken] == ["delete_of_missing_is_no_error"]
+    assert [each.promise.name for each in report.broken] == ["deleting_a_missing_key_does_nothing"]
     assert [each.reason for each in report.left_out] == ["the storage has no has()"]
 
 
@@ -70,7 +70,7 @@ def test_a_report_is_written_for_people() -> None:
         "got:      KeyError: '1'\n"
         "\n"
         "Usual cause: delete() uses del, remove() or unlink(), which raise if there is nothing.\n"
-        "(promise delete_of_missing_is_no_error)\n"
+        "(promise deleting_a_missing_key_does_nothing)\n"
         "\n"
         "Left out:\n"
         "  1 promise: the storage has no has()"
@@ -92,7 +92,7 @@ def test_a_report_of_a_good_storage_is_short() -> None:
 
 
 def test_equal_reasons_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("has_tells_what_is_stored", "has_knows_falsy_values")
+    names = ("has_reports_what_is_stored", "has_knows_falsy_values")
     monkeypatch.setattr(module, "promises", lambda: tuple(map(promise_named, names)))
 
     assert "  2 promises: the storage has no has()" in str(report_of(open_careless))
@@ -101,7 +101,7 @@ def test_equal_reasons_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_does_not_work_at_all_is_not_explained_by_what_a_later_promise_is_about(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    names = ("delete_of_missing_is_no_error", "histories_keep_keys_apart")
+    names = ("deleting_a_missing_key_does_nothing", "histories_keep_keys_apart")
     monkeypatch.setattr(module, "promises", lambda: tuple(map(promise_named, names)))
 
     report = report_of(open_careless, limits=IN_MEMORY)
@@ -119,7 +119,7 @@ def test_long_sentences_are_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
         def iter_keys(self, prefix: str = "") -> Any:
             return (key for key in self.disk.rows if key.startswith(prefix))
 
-    name = "listing_bears_changes"
+    name = "listing_survives_changes"
     monkeypatch.setattr(module, "promises", lambda: (promise_named(name),))
 
     def opened(namespace: str, clock: Any) -> Any:
@@ -151,7 +151,7 @@ def test_a_report_is_written_for_programs() -> None:
                 "outcome": "kept",
             },
             {
-                "name": "delete_of_missing_is_no_error",
+                "name": "deleting_a_missing_key_does_nothing",
                 "layer": "table",
                 "sentence": "Deleting a key under which nothing is stored does nothing.",
                 "outcome": "broken",
@@ -159,12 +159,12 @@ def test_a_report_is_written_for_programs() -> None:
                 "expected": "no error",
                 "got": "KeyError: '1'",
                 "hint": "delete() uses del, remove() or unlink(), which raise if there is nothing.",
-                "broke": "delete_of_missing_is_no_error",
+                "broke": "deleting_a_missing_key_does_nothing",
             },
             {
-                "name": "has_tells_what_is_stored",
+                "name": "has_reports_what_is_stored",
                 "layer": "table",
-                "sentence": promise_named("has_tells_what_is_stored").sentence,
+                "sentence": promise_named("has_reports_what_is_stored").sentence,
                 "outcome": "left out",
                 "reason": "the storage has no has()",
             },
@@ -176,7 +176,7 @@ def test_the_same_run_gives_the_same_report() -> None:
     assert report_of(open_careless).as_json() == report_of(open_careless).as_json()
 
 
-def test_a_factory_that_cannot_work_is_told_at_once() -> None:
+def test_a_factory_that_cannot_work_is_reported_at_once() -> None:
     with pytest.raises(TypeError, match="gave no storage"):
         report_of(open_nothing)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sessionkit import ANY
+from sessionkit.protocols import ANY
 from sessionkit.testing import BrokenPromise, FakeClock
 from sessionkit.testing._capabilities import capabilities_of
 from sessionkit.testing._client import Client

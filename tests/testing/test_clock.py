@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that moves only when a test moves it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def test_it_begins_with_2026() -> None:
     assert FakeClock(0)() == 0
 
 
-def test_it_stands_still() -> None:
+def test_it_does_not_move_by_itself() -> None:
     clock = FakeClock()
 
     assert clock() == clock()
 
 
 @pytest.mark.parametrize("span", [90, 90.0, timedelta(minutes=1.5)])
-def test_it_moves_as_told(span: timedelta | float) -> None:
+def test_it_moves_when_asked(span: timedelta | float) -> None:
     clock = FakeClock(1000)
 
     clock.advance(span)

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from sessionkit import JSONCodec
-from sessionkit.codecs import PickleCodec
+from sessionkit.codecs import JSONCodec, PickleCodec
 from sessionkit.testing import BrokenPromise, CodecSuite
 from sessionkit.testing._codecs.damage import damage
 from sessionkit.testing._codecs.values import values

@@ -8,21 +8,30 @@ import os
 import re
 import threading
 from contextlib import nullcontext
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from sessionkit._types import Expected
+from sessionkit import FileSessionStorage
+from sessionkit.protocols import Expected
 from sessionkit.testing import BrokenPromise, Limits
 from sessionkit.testing import _guard as guard
-from sessionkit.testing._concurrency.counting import let_others_run
+from sessionkit.testing._asking import ask_for
+from sessionkit.testing._concurrency import cancelled
+from sessionkit.testing._concurrency.counting import Turns
 from sessionkit.testing._concurrency.freezer import Freezer, _Held, freezer
-from sessionkit.testing._concurrency.killing import MORTAL
-from sessionkit.testing._concurrency.ops import Op, read, write
-from sessionkit.testing._concurrency.peers import WORKER, Gone, Idle, Peer, peers
-from sessionkit.testing._concurrency.threads import stand
+from sessionkit.testing._concurrency.killing import KILLED
+from sessionkit.testing._concurrency.threads import pause
+from sessionkit.testing._concurrency.workers import (
+    WORKER,
+    Gone,
+    IdleWorkers,
+    WorkerProcess,
+    workers,
+)
 from sessionkit.testing._history import History
 from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._ops import Op, read, write
 from sessionkit.testing._promises import promises
 from sessionkit.testing._subject import Subject
 from tests.testing import folders
@@ -30,11 +39,14 @@ from tests.testing.broken_steps import LandsLateOnThread
 from tests.testing.reference import promise_named
 from tests.testing.steps import Steps, factory_of
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def ask(name: str, kind: Any, limits: Limits | None = None) -> None:
     factory = factory_of(kind) if isinstance(kind, type) else kind
     with Subject(factory, limits=limits) as subject:
-        asyncio.run(promise_named(name).ask(subject))
+        asyncio.run(ask_for(promise_named(name), subject))
 
 
 def break_(name: str, kind: Any, limits: Limits | None = None) -> BrokenPromise:
@@ -124,7 +136,7 @@ class AllFailTogether(Steps):
         "no_addition_is_lost_among_threads",
     ],
 )
-def test_an_error_that_is_no_conflict_breaks_the_promise(name: str) -> None:
+def test_an_error_that_is_not_a_conflict_breaks_the_promise(name: str) -> None:
     error = break_(name, Full)
 
     assert error.expected == "no error"
@@ -135,7 +147,24 @@ def test_a_storage_may_refuse_another_event_loop() -> None:
     ask("second_event_loop_is_served_or_refused", RefusesLoops)
 
 
-def test_a_storage_that_hangs_when_it_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["cancelled_call_leaves_others_alone", "cancelled_call_leaves_old_or_new"]
+)
+def test_a_machine_that_is_slower_than_the_kit_is_patient_is_not_taken_for_hanging(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cancelled, "PATIENCE", 0.0)
+    monkeypatch.setattr(guard, "GUARD", 1.0)
+
+    def open_storage(namespace: str) -> FileSessionStorage:
+        return FileSessionStorage(tmp_path / namespace)
+
+    ask(name, open_storage)
+
+
+def test_a_storage_that_hangs_when_it_is_closed_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(guard, "GUARD", 0.05)
 
     error = break_("second_event_loop_is_served_or_refused", HangsOnClose)
@@ -143,7 +172,7 @@ def test_a_storage_that_hangs_when_it_is_closed_is_told(monkeypatch: pytest.Monk
     assert error.expected == "an answer within 0.05 seconds"
 
 
-def test_the_first_error_is_told_soon_if_closing_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_error_is_reported_soon_if_closing_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sessionkit.testing._subject._FAREWELL", 0.01)
 
     async def main() -> None:
@@ -173,7 +202,7 @@ def test_a_call_that_waits_for_its_thread_has_no_late_effect() -> None:
 
 
 def test_others_must_not_fail_with_what_is_cancelled() -> None:
-    error = break_("cancelled_call_disturbs_no_other", AllFailTogether)
+    error = break_("cancelled_call_leaves_others_alone", AllFailTogether)
 
     assert "the connection is lost" in error.got
 
@@ -206,11 +235,11 @@ def test_nothing_can_expire_where_nothing_does() -> None:
 
 
 def test_a_declared_timeout_is_used() -> None:
-    class Mortal(Steps):
+    class KilledWorker(Steps):
         async def store(self, key: str, value: Any, expires: float | None = None) -> Any:
             return await super().store(key, value, self.clock() + 60)
 
-    ask("new_value_in_place_of_expired_stays_among_tasks", Mortal, Limits(ttl=60))
+    ask("new_value_in_place_of_expired_stays_among_tasks", KilledWorker, Limits(ttl=60))
 
 
 def test_a_child_that_fails_breaks_the_promise() -> None:
@@ -240,14 +269,16 @@ def test_a_process_that_waits_is_let_go_on_when_the_other_fails(name: str) -> No
     assert error.history[0] == "first process : storage = open('n1')"
 
 
-def test_a_process_that_has_ended_is_told_with_its_last_words() -> None:
+def test_a_process_that_has_ended_is_reported_with_its_last_words() -> None:
     async def main() -> None:
-        async with peers(subject, 1) as (peer,):
-            assert (await peer.ask("open", subject.namespace(), subject.clock())).kind == "answer"
-            peer._process.kill()
+        async with workers(subject, 1) as (process,):
+            assert (
+                await process.ask("open", subject.namespace(), subject.clock())
+            ).kind == "answer"
+            process._process.kill()
             with pytest.raises(Gone, match="without a word"):
-                await peer.receive()
-            peer.send("do", read("1"), -1)
+                await process.receive()
+            process.send("do", read("1"), -1)
 
     with Subject(folders.folder) as subject:
         asyncio.run(main())
@@ -269,12 +300,12 @@ class Run:
         self._loop.close()
 
     def ask(self, name: str, expected: type[Exception] | None = None) -> set[int]:
-        """Ask for a promise, and return which processes stand ready after it."""
+        """Ask for a promise, and return which processes are ready after it."""
         with pytest.raises(expected) if expected else nullcontext():
-            self._loop.run(promise_named(name).ask(self.subject))
-        idle = self.subject.kept(Idle)
-        running = [*idle.running(WORKER), *idle.running(MORTAL)]
-        return {peer._process.pid for peer in running}
+            self._loop.run(ask_for(promise_named(name), self.subject))
+        idle = self.subject.kept(IdleWorkers)
+        running = [*idle.running(WORKER), *idle.running(KILLED)]
+        return {process._process.pid for process in running}
 
 
 def test_promises_of_one_run_have_the_same_processes() -> None:
@@ -306,11 +337,11 @@ def test_after_a_broken_promise_there_are_other_processes() -> None:
 
 def test_other_processes_know_how_much_time_has_passed() -> None:
     async def main() -> Any:
-        async with peers(subject, 1) as (peer,):
+        async with workers(subject, 1) as (process,):
             for _ in range(2):
-                await peer.ask("open", "n", subject.clock())
-                await peer.ask("do", write("1", {"n": 1}), -1)
-                await peer.ask("close")
+                await process.ask("open", "n", subject.clock())
+                await process.ask("do", write("1", {"n": 1}), -1)
+                await process.ask("close")
                 async with subject.client("n") as storage:
                     await subject.pass_time(59)
                     assert await storage.read("1") == {"n": 1}
@@ -326,17 +357,17 @@ def test_what_nobody_reads_any_more_is_lost() -> None:
         def send(self, *message: Any) -> None:
             raise BrokenPipeError
 
-    peer: Any = Peer.__new__(Peer)
-    peer._channel = Broken()
-    peer.send("end")
+    process: Any = WorkerProcess.__new__(WorkerProcess)
+    process._channel = Broken()
+    process.send("end")
 
 
 def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sessionkit.testing._concurrency.peers._FAREWELL", 0.01)
+    monkeypatch.setattr("sessionkit.testing._concurrency.workers._FAREWELL", 0.01)
 
     async def main() -> None:
-        async with peers(subject, 1) as (peer,):
-            peer.send("do", write("1", 1), 0)  # nothing is open: an error, and then it ends
+        async with workers(subject, 1) as (process,):
+            process.send("do", write("1", 1), 0)  # nothing is open: an error, and then it ends
 
     with Subject(folders.folder) as subject:
         asyncio.run(main())
@@ -345,21 +376,25 @@ def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) 
 # What is called while threads are traced
 
 
-def test_a_thread_stands_until_it_may_go_on() -> None:
+def test_a_thread_waits_until_it_may_go_on() -> None:
     async def main() -> None:
-        stands: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        paused: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         go_on = threading.Event()
         go_on.set()
-        stand(stands, go_on, "here")  # type: ignore[arg-type]  # any object
-        assert await stands == "here"
+        pause(paused, go_on, "here")  # type: ignore[arg-type]  # any object
+        assert await paused == "here"
 
     asyncio.run(main())
 
 
-def test_others_run_in_between() -> None:
+def test_others_run_in_between_at_the_first_lines_only() -> None:
     frame = inspect.currentframe()
     assert frame is not None
-    let_others_run(0, frame, "line")
+    turns = Turns()
+    turns(0, frame, "line")
+    assert turns.stops.act is turns
+    turns(4000, frame, "line")
+    assert turns.stops.act is None
 
 
 def test_a_thread_is_held_for_a_short_time_and_if_it_is_kept_until_it_thaws() -> None:
@@ -413,11 +448,11 @@ def test_keeping_waits_for_a_thread_that_was_begun(
         thread.start()
         holder.keep()
         holder.hold_no_more()
-        stands = holder._arrived.is_set()
+        paused = holder._arrived.is_set()
         waited_for.set()
         holder.thaw()
         thread.join()
-        assert stands
+        assert paused
 
     frame: Any = inspect.currentframe()
     waited_for = threading.Event()
@@ -481,6 +516,6 @@ def test_the_task_factory_of_the_loop_is_kept() -> None:
     assert made
 
 
-def test_a_call_that_is_no_coroutine_function_is_shown_without_await() -> None:
+def test_a_call_that_is_not_a_coroutine_function_is_shown_without_await() -> None:
     assert str(Op("read", ("1",))) == "storage.read('1')"
     assert History().lines == ()

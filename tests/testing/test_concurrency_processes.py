@@ -17,16 +17,17 @@ import pytest
 
 from sessionkit.testing import BrokenPromise, Limits, StorageSuite, check_storage
 from sessionkit.testing import _check as check
-from sessionkit.testing._concurrency import mortal, worker
+from sessionkit.testing._asking import ask_for
+from sessionkit.testing._concurrency import killed, worker
 from sessionkit.testing._concurrency.channel import Channel
-from sessionkit.testing._concurrency.ops import (
+from sessionkit.testing._concurrency.pickled import Opener, PickledFactory, pickled_factory
+from sessionkit.testing._concurrency.places import Place
+from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._ops import (
     Op,
     read,
     write,
 )
-from sessionkit.testing._concurrency.parcel import Opener, Parcel, pack
-from sessionkit.testing._concurrency.places import Place
-from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._promises import promises
 from sessionkit.testing._subject import Subject
 from sessionkit.testing.clock import START
@@ -37,7 +38,7 @@ from tests.testing.steps import Steps, factory_of
 
 def elsewhere(subject: Subject) -> Any:
     """Open, as another process would, a storage of *subject*."""
-    opener = Opener(pack(subject))
+    opener = Opener(pickled_factory(subject))
 
     async def main() -> Any:
         async with AsyncExitStack() as stack:
@@ -65,7 +66,7 @@ def test_a_factory_without_a_name_is_left_out() -> None:
         Subject(factory_of(Steps)) as subject,
         pytest.raises(LeftOut, match="at the top of a module"),
     ):
-        pack(subject)
+        pickled_factory(subject)
 
 
 @pytest.mark.parametrize("module", ["a_module_in_no_folder_on_the_path", "__main__"])
@@ -80,11 +81,11 @@ def test_a_module_that_is_not_found_by_name_is_loaded_from_its_file(
     )
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     named = f"c{module}\nopen_it\n.".encode()  # what pickle makes of a function
-    parcel = Parcel(named, {module: str(file)}, str(tmp_path))
+    pickled = PickledFactory(named, {module: str(file)}, str(tmp_path))
 
     async def main() -> Any:
         async with AsyncExitStack() as stack:
-            return await Opener(parcel).open("n", START, stack)
+            return await Opener(pickled).open("n", START, stack)
 
     for _ in range(2):
         assert isinstance(asyncio.run(main()), folders.Folder)
@@ -100,6 +101,7 @@ def test_a_script_can_be_checked(tmp_path: Path) -> None:
             """
             import asyncio
             from sessionkit.testing._subject import Subject
+            from sessionkit.testing._asking import ask_for
             from sessionkit.testing._promises import promises
             from tests.testing.folders import Cached
 
@@ -109,7 +111,8 @@ def test_a_script_can_be_checked(tmp_path: Path) -> None:
             async def main():
                 name = "writes_are_seen_by_other_processes"
                 with Subject(open_it) as subject:
-                    await next(each for each in promises() if each.name == name).ask(subject)
+                    promise = next(each for each in promises() if each.name == name)
+                    await ask_for(promise, subject)
 
             if __name__ == "__main__":
                 asyncio.run(main())
@@ -124,7 +127,7 @@ def test_a_script_can_be_checked(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert "another process: storage.read('1')  # -> {'n': 1}" in done.stderr
+    assert "first process : storage.read('1')  # -> {'n': 1}" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -136,13 +139,13 @@ def test_a_script_can_be_checked(tmp_path: Path) -> None:
 )
 def test_a_factory_that_other_processes_cannot_use_is_left_out(kind: Any, reason: str) -> None:
     with Subject(kind) as subject, pytest.raises(LeftOut, match=reason):
-        asyncio.run(promise_named("writes_are_seen_by_other_processes").ask(subject))
+        asyncio.run(ask_for(promise_named("writes_are_seen_by_other_processes"), subject))
 
 
 @pytest.mark.parametrize("name", ["no_addition_is_lost_among_processes", "kill_leaves_old_or_new"])
 def test_memory_is_not_shared_between_processes(name: str) -> None:
     with Subject(folders.memory) as subject, pytest.raises(LeftOut):
-        asyncio.run(promise_named(name).ask(subject))
+        asyncio.run(ask_for(promise_named(name), subject))
 
 
 def test_openings_that_see_writes_only_later_are_waited_for(
@@ -180,8 +183,8 @@ def test_openings_that_see_writes_only_later_are_waited_for(
     ],
 )
 def test_without_that_limit_they_are_not(name: str, expected: type[Exception]) -> None:
-    with Subject(folders.lagging) as subject, pytest.raises(expected):
-        asyncio.run(promise_named(name).ask(subject))
+    with Subject(folders.never_shown) as subject, pytest.raises(expected):
+        asyncio.run(ask_for(promise_named(name), subject))
 
 
 # What runs in other processes
@@ -205,7 +208,7 @@ class Pipes:
         return list(iter(reader.receive, None))
 
 
-def test_a_worker_does_what_it_is_told() -> None:
+def test_a_worker_does_what_it_is_asked() -> None:
     with Subject(folders.folder) as subject:
         pipes = Pipes(
             ("open", "n", START),
@@ -215,7 +218,7 @@ def test_a_worker_does_what_it_is_told() -> None:
             ("do", Op("no_such_method"), -1),
             ("close",),
         )
-        asyncio.run(worker.serve(pipes.channel, pack(subject)))
+        asyncio.run(worker.serve(pipes.channel, pickled_factory(subject)))
 
     ready, opened, done, recorded, counted, failed, closed = pipes.sent()
     assert ready == ("ready",)
@@ -243,60 +246,54 @@ def test_a_worker_adds_until_all_went_through_and_lingers() -> None:
     assert storage.read("1") == 8
 
 
-def test_a_worker_that_stands_says_where_and_waits_for_word() -> None:
+def test_a_paused_worker_says_where_and_waits() -> None:
     pipes = Pipes()
     with Subject(folders.folder) as subject:
-        standing = worker.Worker(pipes.channel, pack(subject))
+        standing = worker.Worker(pipes.channel, Opener(pickled_factory(subject)))
     standing.go_on.set()
 
-    standing._stand(Place("mine.py", 7))
+    standing._pause(Place("mine.py", 7))
 
-    assert pipes.sent() == [("stands", Place("mine.py", 7))]
+    assert pipes.sent() == [("paused", Place("mine.py", 7))]
 
 
 class Killed(BaseException):
-    """Stands for the end of this process."""
+    """Means the end of this process."""
 
 
 @pytest.fixture
-def mortal_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def killed_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process be its own child, and outlive what kills it."""
 
     def die() -> None:
         raise Killed
 
-    monkeypatch.setattr(mortal, "kill_this_process", die)
+    monkeypatch.setattr(killed, "kill_this_process", die)
     monkeypatch.setattr(os, "fork", lambda: 0)
 
 
-@pytest.mark.usefixtures("mortal_here")
+OPEN = ("open", "n", START)
+
+
+@pytest.mark.usefixtures("killed_here")
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("messages", "said"),
     [
-        (("end_in", "n", START, [write("1", 1)], read("1"), -1), ("dies", None)),
-        (("leave", "n", START, [write("1", 1)]), ("left", None)),
-        (("record", "n", START, [write("1", 1)], Op("no_such_method")), "failed"),
+        ((OPEN, ("do", write("1", 1), -1), ("do", read("1"), -1)), "ended"),
+        ((OPEN, ("do", write("1", 1), 0)), "dies"),
+        ((OPEN, ("do", write("1", 1), -1), ("close",)), "ended"),
+        ((OPEN, ("record", read("1"))), "ended"),
+        ((("close",),), "ended"),
+        ((OPEN, ("record", Op("no_such_method"))), "failed"),
     ],
 )
-def test_a_child_says_what_became_of_it(message: Any, said: Any) -> None:
+def test_a_child_says_what_became_of_it(messages: Any, said: str) -> None:
     with Subject(folders.folder) as subject:
-        pipes = Pipes(message)
+        pipes = Pipes(messages)
         with pytest.raises(Killed):
-            mortal.serve(pipes.channel, pack(subject))
+            killed.serve(pipes.channel, pickled_factory(subject))
 
-    found = pipes.sent()[1]
-    assert found == said or found[0] == said
-
-
-@pytest.mark.usefixtures("mortal_here")
-def test_a_child_tells_the_points_that_a_call_comes_to() -> None:
-    with Subject(folders.folder) as subject:
-        pipes = Pipes()
-        life = mortal.Life(pipes.channel, Opener(pack(subject)), "n", START)
-        with pytest.raises(Killed):
-            asyncio.run(life.record([write("1", 1)], read("1")))
-
-    assert pipes.sent()[0][0] == "places"
+    assert pipes.sent()[1][0] == said
 
 
 def test_a_parent_buries_its_child(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,25 +305,25 @@ def test_a_parent_buries_its_child(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fork", lambda: 7)
     monkeypatch.setattr(os, "waitpid", bury)
     with Subject(folders.folder) as subject:
-        pipes = Pipes(("leave", "n", START, []), ("end",))
-        mortal.serve(pipes.channel, pack(subject))
+        pipes = Pipes((OPEN,), ("end",))
+        killed.serve(pipes.channel, pickled_factory(subject))
 
     assert buried == [7]
-    assert pipes.sent() == [("ready",), ("buried",)]
+    assert pipes.sent() == [("ready",), ("gone",)]
 
 
 def test_killing_is_by_sigkill(monkeypatch: pytest.MonkeyPatch) -> None:
-    killed: list[tuple[int, int]] = []
+    by_signal: list[tuple[int, int]] = []
 
     def kill(process: int, by: int) -> None:
-        killed.append((process, by))
+        by_signal.append((process, by))
 
     monkeypatch.setattr(os, "kill", kill)
-    mortal.kill_this_process()
-    assert killed == [(os.getpid(), signal.SIGKILL)]
+    killed.kill_this_process()
+    assert by_signal == [(os.getpid(), signal.SIGKILL)]
 
 
 def test_without_fork_nothing_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "fork")
     with Subject(folders.folder) as subject, pytest.raises(LeftOut, match="no fork"):
-        asyncio.run(promise_named("kill_leaves_old_or_new").ask(subject))
+        asyncio.run(ask_for(promise_named("kill_leaves_old_or_new"), subject))

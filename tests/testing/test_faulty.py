@@ -62,7 +62,7 @@ def test_a_call_fails_and_does_nothing(storage: FaultyStorage, operation: str) -
     async def main() -> None:
         storage.fail(operation)
 
-        with pytest.raises(ConnectionError, match=f"{operation} failed, as this test told it to"):
+        with pytest.raises(ConnectionError, match=f"{operation} failed, as this test asked for"):
             await pizza(storage)
         assert (await sessions.with_storage(storage.wrapped).get(1)).count == 0
 
@@ -145,7 +145,7 @@ def test_the_error_is_the_tests_own() -> None:
 
     with pytest.raises(OSError, match="disk full") as caught:
         storage.write("1", 5)
-    with pytest.raises(PermissionError, match="write failed, as this test told it to"):
+    with pytest.raises(PermissionError, match="write failed, as this test asked for"):
         storage.write("1", 5)
 
     assert caught.value is full
@@ -319,7 +319,7 @@ def test_all_that_hang_are_released_together() -> None:
     asyncio.run(main())
 
 
-def test_a_block_holds_as_many_calls_as_it_was_told() -> None:
+def test_a_block_holds_as_many_calls_as_asked_for() -> None:
     async def main() -> None:
         storage = FaultyStorage()
         with storage.block("read", times=1, after=1) as block:
@@ -408,7 +408,7 @@ def test_an_enhanced_storage_hangs_and_fails_too() -> None:
     asyncio.run(main())
 
 
-def test_nobody_waits_for_ever_for_a_call_that_does_not_come() -> None:
+def test_nobody_waits_forever_for_a_call_that_does_not_come() -> None:
     async def main() -> None:
         storage = FaultyStorage()
         storage.write("5", 5)
@@ -483,7 +483,7 @@ def test_the_view_for_threads_meets_the_same_faults(tmp_path: Path) -> None:
         assert inside.sync.read("1") == 5
 
 
-def test_nobody_blocks_a_thread_for_ever() -> None:
+def test_nobody_blocks_a_thread_forever() -> None:
     block = FaultyStorage().block("read")
 
     with pytest.raises(AssertionError, match="nothing was held up within 0 seconds"):
@@ -500,7 +500,7 @@ def restless() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("restless")
-def test_of_many_threads_exactly_as_many_fail_as_told() -> None:
+def test_of_many_threads_exactly_as_many_fail_as_asked_for() -> None:
     storage = FaultyStorage()
     faults = [storage.fail("write") for _ in range(100)]
     gate = threading.Barrier(4)
@@ -541,7 +541,7 @@ def test_a_loop_that_was_closed_is_not_woken() -> None:
 # Faults that are never met.
 
 
-def test_a_fault_that_is_never_met_is_told() -> None:
+def test_a_fault_that_is_never_met_is_reported() -> None:
     storage = FaultyStorage()
     storage.fail("write", key="5", after=2)
     met = storage.fail("read")
@@ -634,14 +634,14 @@ def test_a_long_story_is_cut() -> None:
 def test_a_fault_of_what_the_storage_cannot_do_is_refused(operation: str) -> None:
     storage = FaultyStorage(Listed())
 
-    with pytest.raises(ValueError, match=f"{operation!r} is no operation of Listed") as caught:
+    with pytest.raises(ValueError, match=f"{operation!r} is not an operation of Listed") as caught:
         storage.fail(operation)
 
     assert str(caught.value).endswith("it has read, write, delete, has, iter_items, iter_keys")
 
 
 def test_batches_can_be_torn_only_where_there_are_batches() -> None:
-    with pytest.raises(ValueError, match="'write_many' is no operation of Plain"):
+    with pytest.raises(ValueError, match="'write_many' is not an operation of Plain"):
         FaultyStorage(Plain()).tear()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sessionkit import ANY
+from sessionkit.protocols import ANY
 from sessionkit.testing import BrokenPromise
 from sessionkit.testing._history import History
 
@@ -48,7 +48,7 @@ def test_equal_revisions_have_one_name() -> None:
     assert history.revision_name(ANY) == "ANY"
 
 
-def test_revisions_that_cannot_be_compared_are_told_apart() -> None:
+def test_revisions_that_cannot_be_compared_are_distinguished() -> None:
     history = History()
 
     assert history.revision_name(Incomparable()) == "r1"

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from sessionkit.testing import BrokenPromise, Limits
+from sessionkit.testing._asking import ask_for
 from sessionkit.testing._machine import search
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._promises import promises
 from sessionkit.testing._subject import Subject
+from tests.profiles import thorough
 from tests.testing.broken_basics import AnyValue
 from tests.testing.broken_places import LIMITS, Limited
 from tests.testing.mutants.files import subject_on_disk
@@ -26,7 +28,6 @@ LAYER_OF = {promise.name: promise.layer for promise in promises()}
 PAIRS = [(name, caught_by) for name, each in MUTANTS.items() for caught_by in each.caught_by]
 BY_CHANCE = [pair for pair in PAIRS if LAYER_OF[pair[1]] == "machine"]
 BY_ORDER = [pair for pair in PAIRS if LAYER_OF[pair[1]] != "machine"]
-SEEDS = (0, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def test_it_is_caught(name: str, promise: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "promise"), BY_CHANCE)
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", [0, thorough(1)])
 def test_it_is_caught_whatever_the_seed(name: str, promise: str, seed: int) -> None:
     assert catching(MUTANTS[name], [promise], seed=seed) == {promise}
 
@@ -67,12 +68,12 @@ OTHER_LAYERS: dict[tuple[str, str], Make] = {
 
 
 async def broken(subject: Subject, names: Sequence[str]) -> tuple[list[str], set[str]]:
-    """What is told of the promises that are broken, and the names of those that were asked."""
+    """What is reported of the promises that are broken, and the names of those that were asked."""
     told: list[str] = []
     asked: set[str] = set()
     for name in names:
         try:
-            await promise_named(name).ask(subject)
+            await ask_for(promise_named(name), subject)
         except LeftOut:
             continue
         except BrokenPromise as error:
@@ -85,7 +86,7 @@ def test_the_reference_keeps_the_table_without_a_look_at_the_seed() -> None:
     asked_of_any: set[str] = set()
     for make in OF_THE_TABLE.values():
         with make() as subject:
-            del subject.seed  # whoever looks at it fails
+            del subject.seed  # looking at it fails
             told, asked = asyncio.run(broken(subject, TABLE))
         assert told == []
         asked_of_any |= asked
@@ -93,7 +94,10 @@ def test_the_reference_keeps_the_table_without_a_look_at_the_seed() -> None:
     assert asked_of_any == set(TABLE)
 
 
-@pytest.mark.parametrize(("made", "layer"), OTHER_LAYERS)
+@pytest.mark.parametrize(
+    ("made", "layer"),
+    [thorough(*each) if each[0] in ("files", "SQLite") else each for each in OTHER_LAYERS],
+)
 def test_a_reference_keeps_what_the_layer_asks(made: str, layer: str) -> None:
     names = [name for name, its_layer in LAYER_OF.items() if its_layer == layer]
     with OTHER_LAYERS[made, layer]() as subject:
@@ -112,6 +116,7 @@ def test_the_page_names_every_mutant_with_what_must_catch_it() -> None:
         assert bold == set(each.caught_by)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", MUTANTS)
 def test_what_the_page_says_beside_is_true(name: str) -> None:
     others = [part for part in dict(documented())[name] if not part.startswith("**")]

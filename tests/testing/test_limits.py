@@ -37,7 +37,7 @@ def test_values_are_measured_as_compact_json() -> None:
     assert not limits.allows_value("x" * 255)
 
 
-def test_an_alphabet_holds_for_every_character() -> None:
+def test_an_alphabet_holds_forevery_character() -> None:
     limits = Limits(key_alphabet="[a-z0-9/-]")
 
     assert limits.allows_key("3/-100/t12")
@@ -58,7 +58,7 @@ def test_what_is_declared_can_be_listed() -> None:
     [
         ({"max_key_bytes": 15}, "max_key_bytes must be at least 16, not 15"),
         ({"max_value_bytes": 0}, "max_value_bytes must be at least 256, not 0"),
-        ({"key_alphabet": "[a-z"}, "no regular expression"),
+        ({"key_alphabet": "[a-z"}, "not a regular expression"),
         ({"key_alphabet": "[a-z]"}, "does not match 0, 1, 2"),
         ({"key_alphabet": "abc0123456789-"}, "each single character"),
         ({"eventually_consistent": -1}, "seconds from 0, not -1"),

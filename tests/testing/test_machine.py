@@ -14,23 +14,23 @@ from typing import Any
 import pytest
 
 from sessionkit import MemorySessionStorage
-from sessionkit._types import ANY, Clock
 from sessionkit.errors import SessionConflictError
+from sessionkit.protocols import ANY, Clock
 from sessionkit.testing import BrokenPromise, Limits, check_storage
+from sessionkit.testing import _asking as asking
 from sessionkit.testing import _check as check_module
-from sessionkit.testing import _promises as promises_module
+from sessionkit.testing._asking import ask_for
+from sessionkit.testing._checked import Value
 from sessionkit.testing._factory import FactoryError
-from sessionkit.testing._machine import attempt, explore, pools, search
-from sessionkit.testing._machine.pools import Stand
-from sessionkit.testing._machine.pruning import prune
-from sessionkit.testing._machine.step import Step
-from sessionkit.testing._machine.steps.opening import Reopen
-from sessionkit.testing._machine.steps.reading import Read
-from sessionkit.testing._machine.steps.writing import Write
+from sessionkit.testing._machine import attempt, pools, search
+from sessionkit.testing._machine import promises as machine
 from sessionkit.testing._machine.theme import plan
 from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._ops import Op, read, write
 from sessionkit.testing._promises import promises
 from sessionkit.testing._subject import Subject
+from sessionkit.testing._trial import Step
+from tests.profiles import thorough
 from tests.testing.reference import Disk, Reference, ask, promise_named, subject_of
 from tests.testing.variants import Bare, BareTimed, Numbered, Strict
 
@@ -144,7 +144,7 @@ def asked_and_left_out(subject: Subject) -> tuple[list[str], dict[str, str]]:
         left_out: dict[str, str] = {}
         for name in MACHINE:
             try:
-                await promise_named(name).ask(subject)
+                await ask_for(promise_named(name), subject)
                 asked.append(name.removeprefix("histories_keep_"))
             except LeftOut as reason:
                 left_out[name.removeprefix("histories_keep_")] = str(reason)
@@ -158,16 +158,20 @@ def asked_and_left_out(subject: Subject) -> tuple[list[str], dict[str, str]]:
 @pytest.mark.parametrize(
     ("subject", "left_out"),
     [
-        (lambda: subject_of(Reference), []),
-        (lambda: subject_of(Reference, Limits(ttl=100, durable=False)), []),
         (lambda: subject_of(Bare), ["copies", "revisions", "time"]),
         (lambda: subject_of(BareTimed, TTL), ["revisions"]),
         (lambda: subject_of(ByContent), ["copies", "time"]),
-        (lambda: subject_of(Strict, TTL), []),
         (lambda: subject_of(Numbered, Numbered.limits), []),
-        (lambda: subject_of(Reference, Limits(key_alphabet="[-0-9]", max_key_bytes=16)), []),
         (lambda: subject_of(Awaited), ["revisions", "time"]),
-        (lambda: Subject(in_memory, limits=Limits(shared=False, durable=False, ttl=100)), []),
+        thorough(lambda: subject_of(Reference), []),
+        thorough(lambda: subject_of(Reference, Limits(ttl=100, durable=False)), []),
+        thorough(lambda: subject_of(Strict, TTL), []),
+        thorough(
+            lambda: subject_of(Reference, Limits(key_alphabet="[-0-9]", max_key_bytes=16)), []
+        ),
+        thorough(
+            lambda: Subject(in_memory, limits=Limits(shared=False, durable=False, ttl=100)), []
+        ),
     ],
 )
 def test_other_ways_of_keeping_them_are_fine(subject: Any, left_out: list[str]) -> None:
@@ -209,7 +213,7 @@ def test_a_thorough_run_tries_many_times_as_many(
 
     default, thorough = opened(), opened(profile="thorough")
 
-    assert thorough - 1 == explore._THOROUGH * (default - 1)  # once, to see what the storage offers
+    assert thorough - 1 == machine._THOROUGH * (default - 1)  # once, to see what the storage offers
 
 
 # The same seed gives the same run.
@@ -357,6 +361,21 @@ def test_a_storage_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
     assert error.got == "none"
 
 
+def test_a_storage_that_is_slow_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "PATIENCE", 0.2)
+
+    class Slow(Awaited):
+        async def read(self, key: str) -> Any:
+            await asyncio.sleep(0.05)
+            return await super().read(key)
+
+    async def main() -> attempt.Failure | None:
+        program = [Step(read("1"))] * 10
+        return await attempt.attempt(subject_of(Slow), program)
+
+    assert asyncio.run(main()) is None
+
+
 def test_a_timeout_of_the_storage_itself_is_its_error() -> None:
     class TimesOut(Reference):
         def read(self, key: str) -> Any:
@@ -407,14 +426,13 @@ class FailsAfterAnOddNumberOfWrites(Reference):
 
 
 def test_steps_that_are_needless_only_together_are_left_out() -> None:
-    writes = [Write("storage", str(number), Stand.NEW, "write") for number in range(3)]
-    program: list[Step] = [*writes, Read("storage", "1", "read")]
+    program = [*(Step(write(str(number), Value.NEW)) for number in range(3)), Step(read("1"))]
 
     async def main(subject: Subject) -> int:
         failure = await attempt.attempt(subject, program)
         assert failure is not None
         assert failure.steps == 4
-        return (await prune(subject, program, failure, plain=[], seconds=60)).steps
+        return (await attempt.prune(subject, program, failure, plain=[], seconds=60)).steps
 
     with subject_of(FailsAfterAnOddNumberOfWrites) as subject:
         assert asyncio.run(main(subject)) == 2
@@ -425,8 +443,8 @@ def test_each_history_ends_with_reopening_where_data_must_outlive_it(durable: bo
     with subject_of(Reference, Limits(durable=durable)) as subject:
         audit = asyncio.run(plan(subject)).reopened().theme().audit()
 
-    reads = [Read("storage", key, "read") for key in pools.ORDINARY]
-    assert audit[-4:] == [Reopen("storage"), *reads] if durable else Reopen("storage") not in audit
+    reopen, reads = Step(Op("reopen")), [Step(read(key)) for key in pools.ORDINARY]
+    assert audit[-4:] == [reopen, *reads] if durable else reopen not in audit
 
 
 def test_a_factory_that_fails_later_says_so() -> None:
@@ -438,13 +456,13 @@ def test_a_factory_that_fails_later_says_so() -> None:
         return MemorySessionStorage() if opened < 5 else None
 
     with Subject(open_some) as subject, pytest.raises(FactoryError, match="gave no storage"):
-        asyncio.run(promise_named("histories_keep_values").ask(subject))
+        asyncio.run(ask_for(promise_named("histories_keep_values"), subject))
 
 
 def test_cancelling_ends_it_with_the_history_under_way(counted: type[Counted]) -> None:
     async def main() -> None:
         with subject_of(counted, profile="thorough") as subject:
-            asking = asyncio.ensure_future(promise_named("histories_keep_values").ask(subject))
+            asking = asyncio.ensure_future(ask_for(promise_named("histories_keep_values"), subject))
             while len(counted.calls) < 10:
                 await asyncio.sleep(0)
             asking.cancel()
@@ -469,7 +487,7 @@ def test_storages_are_used_on_the_loop_of_the_caller() -> None:
 
     async def main() -> Any:
         with subject_of(Bound) as subject:
-            await promise_named("histories_keep_copies").ask(subject)
+            await ask_for(promise_named("histories_keep_copies"), subject)
         return asyncio.get_running_loop()
 
     loop = asyncio.run(main())
@@ -484,7 +502,7 @@ def missing(name: str) -> None:
 
 
 def test_without_hypothesis_it_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promises_module, "find_spec", missing)
+    monkeypatch.setattr(asking, "find_spec", missing)
 
     for name in MACHINE:
         with pytest.raises(LeftOut, match="hypothesis is not installed"):

@@ -6,8 +6,7 @@ import pytest
 
 from sessionkit.testing import FakeClock, Limits
 from sessionkit.testing._machine import pools
-from sessionkit.testing._machine.model import Entry, Model
-from sessionkit.testing._machine.revisions import Revisions, Seen, Verdict
+from sessionkit.testing._model import Entry, Model, Revisions, SeenRevision, Verdict
 
 OLD, NEW = {"n": 1}, {"n": 2}
 
@@ -94,7 +93,7 @@ def test_a_value_tells_where_it_was_written(model: Model) -> None:
     assert model.keys_holding(1) == ["1"]
 
 
-def seen_first(revisions: Revisions) -> Seen:
+def seen_first(revisions: Revisions) -> SeenRevision:
     revisions.see("1", "r1", OLD)
     seen = revisions.pick("1", 0)
     assert seen is not None
@@ -120,6 +119,8 @@ def test_what_changed_is_refused() -> None:
 
     assert revisions.verdict("1", seen, entry(NEW), there=True) is Verdict.REFUSED
     assert revisions.verdict("1", seen, None, there=False) is Verdict.REFUSED
+    assert revisions.verdict("1", seen, None, there=False, lapsed=True) is Verdict.EITHER
+    assert revisions.verdict("1", seen, entry(NEW), there=True, lapsed=True) is Verdict.REFUSED
 
 
 def test_the_same_content_may_have_the_same_revision() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,9 @@ from sessionkit.testing import _check as module
 from sessionkit.testing.__main__ import main
 from tests.testing.reference import promise_named
 from tests.testing.variants import Bare
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 IN_MEMORY = Limits(shared=False, durable=False)
 HERE = __name__
@@ -76,9 +79,16 @@ def test_the_report_can_be_json(capsys: pytest.CaptureFixture[str]) -> None:
         ([f"{HERE}:fails"], "raised OSError: no such host"),
         ([f"{HERE}:no_such_name"], "has no attribute 'no_such_name'"),
         (["no_such_module:open"], "ModuleNotFoundError"),
-        (["open"], "write module:name"),
-        ([":open"], "write module:name"),
-        ([f"{HERE}:bad", "--limits", f"{HERE}:HERE"], "is no Limits object"),
+        (["open"], "'open' is not of the form module:factory: write for example mybot.tests:open"),
+        ([":open"], "write for example mybot.tests:open"),
+        (
+            [f"{HERE}:bad", "--limits", "ttl=60"],
+            "'ttl=60' is not of the form --limits module:limits",
+        ),
+        (
+            [f"{HERE}:bad", "--limits", f"{HERE}:HERE"],
+            f"--limits {HERE}:HERE is not a Limits object",
+        ),
         ([f"{HERE}:HERE"], "cannot be called"),
     ],
 )
@@ -98,3 +108,12 @@ def test_it_runs_as_a_module() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert "module:factory" in ended.stdout
+
+
+def test_a_page_can_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "report.html"
+
+    assert main([f"{HERE}:bad", "--html", str(page)]) == 1
+    assert "A falsy value" in page.read_text("utf-8")
+    assert main([f"{HERE}:bad", "--html", str(tmp_path / "no" / "folder")]) == 2
+    assert "No such file" in capsys.readouterr().err

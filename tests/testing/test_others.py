@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sessionkit.testing import BrokenPromise
+from sessionkit.testing._asking import ask_for
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._subject import Subject
 from tests.testing.mutants.matrix import TABLE
@@ -54,7 +55,7 @@ async def broken_by(subject: Subject, names: tuple[str, ...]) -> set[str]:
     broken: set[str] = set()
     for name in names:
         try:
-            await promise_named(name).ask(subject)
+            await ask_for(promise_named(name), subject)
         except LeftOut:
             continue
         except BrokenPromise:

@@ -6,19 +6,22 @@ import asyncio
 import importlib
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sessionkit.testing import BrokenPromise
+from sessionkit.testing import _asking as asking
 from sessionkit.testing import _promises as module
 from sessionkit.testing._factory import FactoryError
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._promises import Promise, promise, promises
 from sessionkit.testing._subject import Subject
-from sessionkit.testing._table.basics import missing_is_none
 from tests.clocks import FakeTimeLoop
-from tests.testing.reference import Reference, subject_of
+from tests.testing.reference import Reference, promise_named, subject_of
+
+MISSING_IS_NONE = promise_named("missing_is_none")
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +38,7 @@ def declared(check: Any, **options: Any) -> Promise:
 
 def ask(one: Promise, subject: Subject | None = None) -> None:
     with asyncio.Runner(loop_factory=FakeTimeLoop) as runner:
-        runner.run(one.ask(subject or subject_of(Reference)))
+        runner.run(asking.ask_for(one, subject or subject_of(Reference)))
 
 
 async def passing(subject: Subject) -> None:
@@ -90,7 +93,7 @@ def test_an_error_of_the_storage_is_the_cause_and_shows_only_its_own_lines() -> 
             raise KeyError(key)
 
     with pytest.raises(BrokenPromise) as caught:
-        ask(declared(missing_is_none), subject_of(Failing))
+        ask(MISSING_IS_NONE, subject_of(Failing))
 
     assert caught.value.expected == "no error"
     assert caught.value.got == "KeyError: '1'"
@@ -101,7 +104,7 @@ def test_an_error_of_the_storage_is_the_cause_and_shows_only_its_own_lines() -> 
 
 
 def test_an_error_of_the_kit_itself_has_no_lines_of_the_user() -> None:
-    assert module._outside(None) is None
+    assert asking._outside(None) is None
 
 
 def test_an_error_behind_a_broken_promise_is_its_cause() -> None:
@@ -120,7 +123,7 @@ def test_an_error_behind_a_broken_promise_is_its_cause() -> None:
     assert isinstance(caught.value.__cause__, OSError)
 
 
-def test_a_storage_that_hangs_is_told() -> None:
+def test_a_storage_that_hangs_is_reported() -> None:
     class Hanging(Reference):
         async def read(self, key: str) -> Any:
             await asyncio.sleep(3600)
@@ -131,6 +134,20 @@ def test_a_storage_that_hangs_is_told() -> None:
     assert caught.value.expected == "an answer within 30.0 seconds"
     assert caught.value.got == "none"
     assert "storage.read('1')" in caught.value.history[-1]
+
+
+def test_a_storage_that_is_slow_is_not_taken_for_one_that_hangs() -> None:
+    class Slow(Reference):
+        async def read(self, key: str) -> Any:
+            await asyncio.sleep(20)
+            return super().read(key)
+
+    async def check(subject: Subject) -> None:
+        async with subject.client() as storage:
+            for _ in range(10):
+                await storage.expect_read("1", None)
+
+    ask(declared(check, timeout=30.0), subject_of(Slow))
 
 
 def test_a_timeout_of_the_storage_itself_is_an_error_like_any_other() -> None:
@@ -157,7 +174,7 @@ def test_what_says_nothing_of_the_storage_is_raised_on(error: Exception) -> None
 
 def test_what_needs_more_than_there_is_is_left_out() -> None:
     with pytest.raises(LeftOut, match="no_such_module is not installed"):
-        ask(declared(passing, modules=("json", "no_such_module")))
+        ask(replace(declared(passing), modules=("json", "no_such_module")))
 
     module._registry.clear()
     bare = subject_of(BareReference)

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sessionkit import (
-    ANY,
     FileSessionStorage,
     MemorySessionStorage,
     SQLiteSessionStorage,
-    Storage,
     enhance_storage,
     session,
 )
 from sessionkit._locks.table import locks_of
-from sessionkit.testing._calls import OPTIONAL, Call
+from sessionkit.protocols import ANY, Storage
+from sessionkit.testing._ops import OPTIONAL, Op
 from sessionkit.testing.clock import FakeClock
 from sessionkit.testing.context import FakeContext
 from sessionkit.testing.recording import RecordingStorage
@@ -74,7 +73,7 @@ def test_nothing_is_written_where_nothing_changed() -> None:
     assert repr(storage.calls) == "[read_with_revision('1')]"
 
 
-def test_it_forgets_when_told() -> None:
+def test_it_forgets_when_asked() -> None:
     storage = RecordingStorage()
     storage.write("1", {"count": 1})
 
@@ -91,7 +90,7 @@ def test_calls_compare_and_read_as_python() -> None:
     storage.write_if("1", {"n": 2}, ANY, expires=5.0)
     list(storage.iter_keys())
 
-    assert storage.calls[0] == Call("write_if", ("1", {"n": 1}, None))
+    assert storage.calls[0] == Op("write_if", ("1", {"n": 1}, None))
     assert repr(storage.calls) == (
         "[write_if('1', {'n': 1}, None), write_if('1', {'n': 2}, ANY, expires=5.0), iter_keys('')]"
     )
@@ -195,7 +194,7 @@ def offered(storage: object) -> set[str]:
         enhance_storage(Plain(), ttl=5),
         enhance_storage(Full(), ttl=5, sliding=True),
     ],
-    ids=repr,
+    ids=["memory", "plain", "listed", "full", "plain with a ttl", "full with a ttl"],
 )
 def test_it_has_the_capabilities_of_the_storage_inside(inside: Storage[Any]) -> None:
     storage = RecordingStorage(inside)
@@ -287,7 +286,7 @@ def test_it_tells_the_clock_that_expiries_are_kept_by() -> None:
     enhanced.write("1", 5)
     clock.advance(60)
 
-    assert inside.read("1") is None  # it was told the expiry
+    assert inside.read("1") is None  # it was given the expiry
 
 
 def test_it_shares_locks_with_the_storage_inside() -> None:
@@ -339,11 +338,11 @@ def test_a_session_over_it_takes_no_short_cut() -> None:
     storage = RecordingStorage()
 
     assert not hasattr(storage, "keeps_frozen")
-    assert not hasattr(storage, "express_table")
+    assert not hasattr(storage, "read_snapshot")
 
 
 def test_it_takes_nothing_but_storages() -> None:
     nothing: Any = "sqlite:///bot.db"
 
-    with pytest.raises(TypeError, match="is no storage"):
+    with pytest.raises(TypeError, match="is not a storage"):
         RecordingStorage(nothing)

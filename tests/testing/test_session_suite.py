@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import unittest
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,27 +11,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sessionkit import (
-    ANY,
     FileSessionStorage,
     MemorySessionStorage,
     SQLiteSessionStorage,
     enhance_storage,
 )
-from sessionkit._life.backend import Backend, Found
-from sessionkit._life.holding import Holding
-from sessionkit._life.record import Record
+from sessionkit._session.record import Record
+from sessionkit.protocols import ANY
 from sessionkit.testing import BrokenPromise, Limits, SessionSuite
 from sessionkit.testing._history import History
 from sessionkit.testing._promises import Promise
 from sessionkit.testing._sessions.data import data
 from sessionkit.testing._sessions.failures import failures
+from sessionkit.testing._sessions.noted import NotedStorage
 from sessionkit.testing._sessions.together import together
-from sessionkit.testing._sessions.told import ToldStorage
 from tests.testing.reference import Disk, Reference
 from tests.testing.variants import BareTimed
 
 if TYPE_CHECKING:
-    from sessionkit._types import Expected
+    from sessionkit.protocols import Expected
 
 PROMISES = {promise.name: promise for promise in (*data, *failures, *together)}
 IN_MEMORY = Limits(shared=False, durable=False)
@@ -90,12 +89,14 @@ class TestSessionsInMemory(SessionSuite):
     limits = Limits(shared=False, durable=False, ttl=600)
 
     def open(self, namespace: str) -> Any:
-        return MemorySessionStorage(clock=self.clock, ttl=600)
+        return MemorySessionStorage(clock=self.clock, ttl=600, max_entries=10)
 
 
 class TestSessionsInFiles(SessionSuite):
+    limits = Limits(ttl=600)
+
     def open(self, namespace: str) -> Any:
-        return FileSessionStorage(self.folder / namespace, clock=self.clock)
+        return FileSessionStorage(self.folder / namespace, clock=self.clock, ttl=600)
 
     def damage(self, namespace: str, key: str) -> None:
         (stored,) = (self.folder / namespace).rglob(f"{key}.json")
@@ -103,8 +104,11 @@ class TestSessionsInFiles(SessionSuite):
 
 
 class TestSessionsInSQLite(SessionSuite):
+    limits = Limits(ttl=600)
+
     def open(self, namespace: str) -> Any:
-        return SQLiteSessionStorage(self.folder / namespace, clock=self.clock, durable=False)
+        path = self.folder / namespace
+        return SQLiteSessionStorage(path, clock=self.clock, ttl=600, durable=False)
 
 
 class TestSessionsInEnhancedFiles(TestSessionsInFiles):
@@ -261,6 +265,24 @@ class Remembering(Reference):
         return self.known.setdefault(key, super().read_with_revision(key))
 
 
+class Forgetting(Reference):
+    """Refuses what was read before it expired, and was purged."""
+
+    def purge_expired(self) -> Any:
+        self.disk.expiries.clear()
+        return super().purge_expired()
+
+
+class Evicting(Reference):
+    """Has room for ten values."""
+
+    def store(self, key: str, raw: Any, expires: float | None) -> int:
+        revision = super().store(key, raw, expires)
+        if len(self.disk.rows) > 10:
+            del self.disk.rows[next(iter(self.disk.rows))]
+        return revision
+
+
 class Constant(Reference):
     """Gives all values one revision."""
 
@@ -283,6 +305,8 @@ BROKEN: tuple[tuple[str, Any], ...] = (
     ("damaged_data_is_not_written_over", Hiding),
     ("cancelled_update_has_no_late_effect", Late),
     ("cancelled_update_has_no_late_effect", Torn),
+    ("expired_meanwhile_is_stored", Forgetting),
+    ("open_session_stays_stored", Evicting),
     ("no_update_is_lost_among_tasks", Behind),
     ("no_update_is_lost_among_threads", Behind),
     ("paused_session_goes_on_with_what_others_wrote", Behind),
@@ -296,33 +320,43 @@ BROKEN: tuple[tuple[str, Any], ...] = (
 )
 
 
-async def load_nothing(self: Backend, key: str) -> Found:
-    try:
-        return await load(self, key)
-    except ConnectionError:
-        return Found(None, None)
+def begin_with_nothing(self: Record[Any], slots: Any = None) -> Any:
+    settings = self._settings
+
+    def fetch(key: str) -> Any:
+        try:
+            return settings.fetch(key)
+        except ConnectionError:
+            return None, None
+
+    self._settings = copy.copy(settings)
+    self._settings.fetch = fetch
+    return begin(self, slots)
 
 
-load = Backend.load
+begin: Any = Record[Any]._begin
 
 
-async def store_nothing(self: Backend, *arguments: Any) -> None:
-    return
+def write_nothing(self: Record[Any], change: Any, *, settles: bool = True) -> None:
+    self._written(change, self._revision)
 
 
-async def keep(self: Holding) -> None:
-    return
+def keep(self: Record[Any]) -> None:
+    self._held = False
 
 
-def never(*_arguments: Any) -> bool:
-    return False
+change_of: Any = Record[Any]._change_of
 
 
-LAYERS: tuple[tuple[str, type[Any], str, Any], ...] = (
-    ("unchanged_data_is_not_written", Record, "_is_known", never),
-    ("failed_read_leads_to_no_write", Backend, "load", load_nothing),
-    ("failed_write_keeps_the_old_data", Backend, "store", store_nothing),
-    ("key_is_free_afterwards", Holding, "_release", keep),
+def always(self: Record[Any], data: Any, *, force: bool = False) -> Any:
+    return change_of(self, data, force=True)
+
+
+LAYERS: tuple[tuple[str, str, Any, str], ...] = (
+    ("unchanged_data_is_not_written", "_change_of", always, "write_if('1', {'n': 0}, None)"),
+    ("failed_read_leads_to_no_write", "_begin", begin_with_nothing, "SessionConflictError"),
+    ("failed_write_keeps_the_old_data", "_write", write_nothing, "0 of 1 calls came"),
+    ("key_is_free_afterwards", "_let_go", keep, "SessionLockTimeoutError"),
 )
 """What no storage can break: the session layer, with something in it replaced."""
 
@@ -353,16 +387,17 @@ def test_a_storage_that_breaks_a_promise_is_caught(name: str, kind: Any) -> None
     assert 1 <= len(caught.value.history) <= 39
 
 
-@pytest.mark.parametrize(("name", "kind", "method", "replaced"), LAYERS)
+@pytest.mark.parametrize(("name", "method", "replaced", "got"), LAYERS)
 def test_a_session_layer_that_breaks_a_promise_is_caught(
-    name: str, kind: type[Any], method: str, replaced: Any, monkeypatch: pytest.MonkeyPatch
+    name: str, method: str, replaced: Any, got: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kind, method, replaced)
+    monkeypatch.setattr(Record, method, replaced)
 
     with pytest.raises(BrokenPromise) as caught:
         suite_of(Reference).ask(PROMISES[name])
 
     assert caught.value.promise is PROMISES[name]
+    assert got in caught.value.got
 
 
 def test_a_break_shows_what_sessions_asked_of_the_storage() -> None:
@@ -406,7 +441,7 @@ def test_what_the_storage_cannot_do_is_left_out() -> None:
         lagging.ask(PROMISES["clash_is_noticed"])
 
 
-def test_a_timeout_of_the_storage_itself_is_no_break() -> None:
+def test_a_timeout_of_the_storage_itself_breaks_nothing() -> None:
     class ForAMinute(BareTimed):
         def __init__(self, disk: Disk, clock: Any) -> None:
             super().__init__(disk, clock, 60)
@@ -430,7 +465,7 @@ def test_a_thorough_run_does_more() -> None:
         written.clear()
 
 
-def test_an_error_of_the_storage_is_told_by_itself() -> None:
+def test_an_error_of_the_storage_is_reported_by_itself() -> None:
     class Failing(Reference):
         def write_if(self, *arguments: Any, **options: Any) -> Any:
             raise OSError("the disk is full")
@@ -446,7 +481,7 @@ def test_a_suite_without_open_says_what_to_write() -> None:
         SessionSuite().ask(PROMISES["changes_are_stored"])
 
 
-# What is told
+# What is reported
 
 
 class Faltering(AsyncDictStorage):
@@ -454,9 +489,9 @@ class Faltering(AsyncDictStorage):
         raise OSError("gone")
 
 
-def test_calls_are_told_with_their_outcome() -> None:
+def test_calls_are_reported_with_their_outcome() -> None:
     history = History()
-    storage: Any = ToldStorage(Reference(Disk(), float), history)
+    storage: Any = NotedStorage(Reference(Disk(), float), history)
 
     revision = storage.write_if("1", {"n": 1}, None, expires=5)
     storage.write("2", 2)
@@ -472,13 +507,13 @@ def test_calls_are_told_with_their_outcome() -> None:
         "#   storage.renew('1', r1)  # -> None",
         "#   storage.has('1')  # -> True",
         "#   storage.read_with_revision('1')  # -> ({'n': 1}, r1)",
-        "#   storage.read('1')  # raised ConnectionError('read failed, as this test told it to')",
+        "#   storage.read('1')  # raised ConnectionError('read failed, as this test asked for')",
     )
 
 
-def test_async_calls_are_told_when_they_end() -> None:
+def test_async_calls_are_reported_when_they_end() -> None:
     history = History()
-    storage = ToldStorage(Faltering(), history)
+    storage = NotedStorage(Faltering(), history)
 
     async def main() -> None:
         writing = storage.write("1", 1)

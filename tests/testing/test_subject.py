@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
@@ -101,24 +102,57 @@ def test_a_factory_may_have_many_shapes(number: int) -> None:
     assert log in (["close"], ["enter", "exit"])
 
 
-def test_a_factory_gets_what_it_asks_for() -> None:
-    given: list[Any] = []
+class Opened(Bare):
+    def __init__(self, *given: Any) -> None:
+        super().__init__(Disk(), FakeClock())
+        self.given = given
 
-    def both(namespace: str, folder: Path, time: Any) -> Any:
-        given.extend([namespace, folder, time])
-        assert folder.is_dir()
-        return Bare(Disk(), time)
 
-    async def main() -> Subject:
-        with Subject(both) as subject:
-            assert subject.uses_clock
-            async with subject.client():
-                pass
-            return subject
+def of_any_names(namespace: str, folder: Path, time: Any) -> Any:
+    return Opened(folder, time)
 
-    subject = run(main())
-    assert given == [given[0], subject.folder, subject.clock]
-    subject._folder = None
+
+def with_a_default(namespace: str, kind: Any = "mine") -> Any:
+    return Opened(kind)
+
+
+def with_a_default_before(namespace: str, kind: Any = "mine", clock: Any = None) -> Any:
+    return Opened(kind, clock)
+
+
+def by_position(namespace: str, folder: Any = None, /) -> Any:
+    return Opened(folder)
+
+
+def by_name(namespace: str, *, clock: Any) -> Any:
+    return Opened(clock)
+
+
+def of_anything(*arguments: Any, **named: Any) -> Any:
+    return Opened(*arguments[1:], *named)
+
+
+@pytest.mark.parametrize(
+    ("factory", "expected"),
+    [
+        (of_any_names, ["folder", "clock"]),
+        (with_a_default, ["mine"]),
+        (with_a_default_before, ["mine", "clock"]),
+        (by_position, ["folder"]),
+        (by_name, ["clock"]),
+        (functools.partial(with_a_default_before, clock="mine"), ["mine", "mine"]),
+        (of_anything, []),
+    ],
+)
+def test_a_factory_gets_what_it_asks_for(factory: Callable[..., Any], expected: list[str]) -> None:
+    async def main(subject: Subject) -> list[Any]:
+        async with subject.client() as storage:
+            return list(storage.storage.given)
+
+    with Subject(factory) as subject:
+        assert subject.uses_clock == ("clock" in expected)
+        named = {"folder": subject.folder, "clock": subject.clock}
+        assert run(main(subject)) == [named.get(each, each) for each in expected]
 
 
 def test_a_folder_is_removed_at_the_end() -> None:
@@ -129,14 +163,6 @@ def test_a_folder_is_removed_at_the_end() -> None:
         assert not subject.uses_clock
 
     assert not folder.exists()
-
-
-def any_arguments(*arguments: Any) -> Any:
-    return Bare(Disk(), FakeClock())
-
-
-def test_a_factory_may_take_anything() -> None:
-    assert run(Subject(any_arguments).capabilities()) == frozenset()
 
 
 def no_parameter() -> Any:
@@ -152,13 +178,13 @@ def too_many(namespace: str, clock: Any, place: Any) -> Any:
 
 
 @pytest.mark.parametrize("factory", [None, "module:open", no_parameter, keyword_required, too_many])
-def test_what_cannot_be_called_so_is_no_factory(factory: Any) -> None:
+def test_what_cannot_be_called_so_is_not_a_factory(factory: Any) -> None:
     with pytest.raises(FactoryError, match="a factory is open\\(namespace\\)"):
         Subject(factory)
 
 
 @pytest.mark.parametrize("made", [None, 1, "sqlite://", Bare, object()])
-def test_what_opens_no_storage_is_no_factory(made: Any) -> None:
+def test_what_opens_no_storage_is_not_a_factory(made: Any) -> None:
     with pytest.raises(FactoryError, match="gave no storage"):
         run(Subject(opening(lambda: made)).capabilities())
 
@@ -241,7 +267,7 @@ def test_a_failing_opening_is_shown() -> None:
 
 
 def test_the_same_seed_gives_the_same_numbers() -> None:
-    one, other = Subject(any_arguments, seed=1), Subject(any_arguments, seed=2)
+    one, other = Subject(of_anything, seed=1), Subject(of_anything, seed=2)
 
     assert one.random().random() == one.random().random()
     assert one.random().random() != other.random().random()
@@ -250,7 +276,7 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
 def test_an_unknown_profile_is_refused() -> None:
     profile: Any = "quick"
     with pytest.raises(ValueError, match="default, thorough, not 'quick'"):
-        Subject(any_arguments, profile=profile)
+        Subject(of_anything, profile=profile)
 
 
 # Needs
@@ -270,7 +296,7 @@ def test_an_unknown_profile_is_refused() -> None:
     ],
 )
 def test_what_a_storage_does_not_offer_is_left_out(need: str, reason: str) -> None:
-    subject = Subject(any_arguments, limits=Limits(shared=False, durable=False))
+    subject = Subject(of_anything, limits=Limits(shared=False, durable=False))
 
     with pytest.raises(LeftOut) as caught:
         run(subject.begin([need]))
@@ -285,10 +311,10 @@ def test_what_a_storage_offers_is_not_left_out() -> None:
 
 
 def test_only_a_thorough_run_waits_and_not_for_long() -> None:
-    short = Subject(any_arguments, profile="thorough", limits=Limits(ttl=1))
+    short = Subject(of_anything, profile="thorough", limits=Limits(ttl=1))
     run(short.begin(["time", "ttl"]))
 
-    long = Subject(any_arguments, profile="thorough", limits=Limits(ttl=3600))
+    long = Subject(of_anything, profile="thorough", limits=Limits(ttl=3600))
     with pytest.raises(LeftOut, match="a timeout of 3600 seconds would have to be waited for"):
         run(long.begin(["time"]))
 
@@ -298,10 +324,19 @@ def test_damage_is_left_out_unless_somebody_says_how() -> None:
         await subject.damage("n1", "1")
 
     with pytest.raises(LeftOut, match="no damage"):
-        run(main(Subject(any_arguments)))
+        run(main(Subject(of_anything)))
 
 
-def test_damage_that_fails_is_no_fault_of_the_storage() -> None:
+def test_losing_all_is_left_out_unless_somebody_says_how() -> None:
+    lost: list[str] = []
+
+    with pytest.raises(LeftOut, match=r"no lose\(namespace\) is given, which takes away"):
+        run(Subject(of_anything).lose("n1"))
+    run(Subject(of_anything, lose=lost.append).lose("n1"))
+    assert lost == ["n1"]
+
+
+def test_damage_that_fails_is_not_a_fault_of_the_storage() -> None:
     def damage(namespace: str, key: str) -> None:
         raise OSError("no such file")
 
@@ -309,9 +344,9 @@ def test_damage_that_fails_is_no_fault_of_the_storage() -> None:
         raise LeftOut("not here")
 
     with pytest.raises(FactoryError, match="damage\\('n1', '1'\\) raised OSError: no such file"):
-        run(Subject(any_arguments, damage=damage).damage("n1", "1"))
+        run(Subject(of_anything, damage=damage).damage("n1", "1"))
     with pytest.raises(LeftOut, match="not here"):
-        run(Subject(any_arguments, damage=left_out).damage("n1", "1"))
+        run(Subject(of_anything, damage=left_out).damage("n1", "1"))
 
 
 # Time
@@ -329,7 +364,7 @@ def test_time_is_skipped_for_storages_that_take_the_clock() -> None:
 
 
 def test_time_is_waited_for_otherwise() -> None:
-    subject = Subject(any_arguments)
+    subject = Subject(of_anything)
 
     run_at_once(subject.pass_time(3600))
 

@@ -1,4 +1,4 @@
-"""The usual mistakes of docs/storages.md are told as the page says."""
+"""The usual mistakes of docs/storages.md are reported as the page says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sessionkit.testing import BrokenPromise
+from sessionkit.testing._asking import ask_for
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._promises import promises
 from sessionkit.testing._subject import Subject
@@ -44,7 +45,7 @@ MISTAKES = [name for name, kind in DEFINED.items() if inspect.isclass(kind) and 
 
 
 def first_broken(kind: Any) -> str | None:
-    """What is told of the first promise that is broken."""
+    """What is reported of the first promise that is broken."""
 
     def open_storage(namespace: str) -> Any:
         return kind(DEFINED["places"].setdefault(namespace, {}))
@@ -52,7 +53,7 @@ def first_broken(kind: Any) -> str | None:
     with Subject(open_storage, damage=DEFINED["damage"]) as subject:
         for promise in promises():
             try:
-                asyncio.run(promise.ask(subject))
+                asyncio.run(ask_for(promise, subject))
             except LeftOut:
                 continue
             except BrokenPromise as error:
@@ -60,14 +61,14 @@ def first_broken(kind: Any) -> str | None:
     return None
 
 
-def test_each_mistake_is_followed_by_what_is_told() -> None:
+def test_each_mistake_is_followed_by_its_report() -> None:
     assert len(MISTAKES) == len(SHOWN) >= 8
 
 
 @pytest.mark.parametrize("number", range(len(MISTAKES)), ids=MISTAKES)
-def test_a_mistake_is_told_as_the_page_says(number: int) -> None:
+def test_a_mistake_is_reported_as_the_page_says(number: int) -> None:
     assert first_broken(DEFINED[MISTAKES[number]]) == SHOWN[number]
 
 
-def test_without_a_mistake_nothing_is_told() -> None:
+def test_without_a_mistake_nothing_is_reported() -> None:
     assert first_broken(DEFINED["JSONStorage"]) is None

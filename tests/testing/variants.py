@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sessionkit._types import Clock
 from sessionkit.errors import InvalidSessionKeyError
+from sessionkit.protocols import Clock
 from sessionkit.testing import Limits
 from tests.testing.broken_basics import Live
 from tests.testing.reference import Disk, Reference

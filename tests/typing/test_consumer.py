@@ -18,6 +18,10 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.adapters.test_readme import bots, pasted
+
+pytestmark = pytest.mark.thorough  # asked in CI of what is installed
+
 CONSUMER = Path(__file__).parent / "consumer"
 CHECKERS = ("mypy", "pyright")
 EXPECTATION = re.compile(r"#\s*expect:\s*(?P<checkers>.*?)\s*$")
@@ -51,7 +55,7 @@ def run(tool: str, *arguments: str, project: Path) -> str:
 
 def reported_by_mypy(project: Path, python: Path) -> dict[Line, str]:
     options = ["--output=json", f"--python-executable={python}", "--cache-dir=.mypy_cache"]
-    found = map(json.loads, run("mypy", *options, project=project).splitlines())
+    found = map(json.loads, filter(None, run("mypy", *options, project=project).splitlines()))
     return {
         Line(Path(each["file"]).as_posix(), each["line"]): each["message"]
         for each in found
@@ -113,6 +117,12 @@ def test_a_consumer_sees_exactly_the_promised_types(
     shutil.copytree(CONSUMER, project, dirs_exist_ok=True)
 
     assert disagreements(checker, project, installed_in) == []
+
+
+def test_the_bots_of_the_readme_are_typed(installed_in: Path, tmp_path: Path) -> None:
+    project = make_project(tmp_path, **{f"{name}_bot": pasted(name) for name in bots()})
+
+    assert disagreements("mypy", project, installed_in) == []
 
 
 @pytest.mark.parametrize("checker", CHECKERS)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final, TypeGuard
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
-from sessionkit._types import ANY, Clock, Expected, Revision
-from sessionkit.codecs import Codec, decode_value, encode_value, takes_any_value
-from sessionkit.errors import SessionConflictError, SessionDecodeError, SessionEncodeError
+from sessionkit._storage.entries import conflict, encode_entry
+from sessionkit._storage.listing import LeftOut
+from sessionkit.codecs import Codec, decode_value, takes_any_value
+from sessionkit.errors import SessionDecodeError, SessionError, SessionListingError
+from sessionkit.protocols import ANY, Clock, Entry, Expected, Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from sessionkit.storages._file.entry import Entry as LockedEntry
     from sessionkit.storages._file.folder import Folder
 
 # What grammY's enhancer stores, and by the third field known as ours.
@@ -21,13 +25,22 @@ _TTL: Final = "ttl"
 _FIELDS: Final = frozenset({_DATA, _EXPIRES, _TTL})
 
 
+class FileRevision(NamedTuple):
+    """Identifies the content of a file, and knows when that expires, in epoch seconds."""
+
+    digest: str
+    expires: float | None
+
+
 class FileEngine:
     """The work on a folder of sessions; each method may run on any thread.
+
+    What changes something works on a ``LockedEntry``, which the writers lock and save.
 
     Args:
         folder: Where the files are.
         codec: What is in them.
-        ttl: The seconds a value lives after its last write, None for ever.
+        ttl: The seconds a value lives after its last write; None: it never expires.
         clock: The time, in seconds since the epoch.
     """
 
@@ -35,127 +48,181 @@ class FileEngine:
         self.folder = folder
         self._codec = codec
         self.any_value: bool = takes_any_value(codec)
-        self._ttl = ttl
+        self.ttl: float | None = ttl
         self._clock = clock
 
-    def pack(self, key: str, value: Any) -> bytes:
-        """Return the bytes to store for *value*.
+    def pack(
+        self, key: str, value: Any, expires: float | None = None
+    ) -> tuple[bytes, float | None]:
+        """Return the bytes to store for *value*, and when they expire, in milliseconds.
+
+        At *expires*, in seconds; None leaves it to the ``ttl``.
 
         Raises:
             SessionEncodeError: The codec refused, or *value* is None.
         """
-        if value is None:
-            msg = f"None stands for missing and cannot be stored: delete {key!r} instead"
-            raise SessionEncodeError(msg, key=key)
-        return encode_value(self._codec, key, self._wrapped(value))
+        wrapped = None if value is None else self._wrapped(value, expires)
+        return encode_entry(self._codec, key, wrapped), _expiry(wrapped)
 
-    def read(self, key: str) -> Any:
-        """Return the value, None if missing or expired."""
-        return self.read_with_revision(key)[0]
+    def read(self, key: str, at_most: int | None = None) -> Any:
+        """Return the value, None if missing or expired.
 
-    def read_with_revision(self, key: str) -> tuple[Any, Revision | None]:
-        """Return value and revision; an expired value is None and has one."""
-        raw = self.folder.load(key)
+        Raises:
+            TooLargeError: There are more than *at_most* bytes to decode.
+        """
+        raw = self.folder.load(key, at_most)
+        return None if raw is None else self._value(self._decode(key, raw))
+
+    def read_with_revision(
+        self, key: str, at_most: int | None = None
+    ) -> tuple[Any, Revision | None]:
+        """Return value and revision, otherwise as ``read``; an expired value has one."""
+        raw = self.folder.load(key, at_most)
         if raw is None:
             return None, None
-        return self._value(key, raw), _revision(raw)
+        stored = self._decode(key, raw)
+        return self._value(stored), _revision(raw, _expiry(stored))
 
-    def has(self, key: str) -> bool:
+    def has(self, key: str, at_most: int | None = None) -> bool:
         """Return whether something is stored; what is damaged is."""
-        raw = self.folder.load(key)
+        raw = self.folder.load(key, at_most)
         return raw is not None and not self._has_expired(key, raw)
 
-    def put(self, key: str, raw: bytes | None, expected: Expected) -> Revision | None:
-        """Store *raw*, or (None) delete, if what is stored is *expected*."""
-        with self.folder.locked(key):
-            if expected is not ANY:
-                self._check_revision(key, expected)
-            if raw is None:
-                self.folder.remove(key)
-                return None
-            self.folder.store(key, raw)
-            return _revision(raw)
+    def put(
+        self, entry: LockedEntry, raw: bytes | None, expires: float | None, expected: Expected
+    ) -> Revision | None:
+        """Let *raw* be stored, or (None) nothing, if what is stored is *expected*."""
+        if expected is not ANY and not self._is_expected(entry, expected):
+            raise conflict(entry.key)
+        entry.raw = raw
+        return None if raw is None else _revision(raw, expires)
 
-    def touch(self, key: str) -> bool:
-        """Let the timeout begin anew, if there is one; False if missing or expired."""
-        with self.folder.locked(key):
-            raw = self.folder.load(key)
-            stored = None if raw is None else self._decode(key, raw)
-            if stored is None or self._is_over(stored):
-                return False
-            if self._ttl is not None and _is_wrapped(stored) and stored[_EXPIRES] is not None:
-                self.folder.store(key, self.pack(key, stored[_DATA]))
-            return True
+    def touch(self, entry: LockedEntry) -> bool:
+        """Restart the timeout, if there is one; False if missing or expired."""
+        stored = None if entry.raw is None else self._decode(entry.key, entry.raw)
+        if stored is None or self._is_over(_expiry(stored)):
+            return False
+        if self.ttl is not None and _expiry(stored) is not None:
+            entry.raw, _ = self.pack(entry.key, stored[_DATA])
+        return True
+
+    def expire(self, entry: LockedEntry) -> bool:
+        """Remove what has expired; return whether it had."""
+        expired = entry.raw is not None and self._has_expired(entry.key, entry.raw)
+        if expired:
+            entry.raw = None
+        return expired
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with *prefix* and have not expired."""
-        for key, raw in self._entries(prefix):
-            if not self._has_expired(key, raw):
+        for key, path in self.folder.entries(prefix):
+            try:
+                raw = self.folder.read_entry(path)
+            except OSError:  # it is there
                 yield key
+            else:
+                if raw is not None and not self._has_expired(key, raw):
+                    yield key
 
     def items(self, prefix: str) -> Iterator[tuple[str, Any]]:
         """Yield keys and values, otherwise as ``keys``."""
-        for key, raw in self._entries(prefix):
-            value = self._value(key, raw)
-            if value is not None:
-                yield key, value
+        for key, value, _ in self.entries(prefix):
+            yield key, value
 
-    def purge(self) -> Iterator[bool]:
-        """Remove what has expired; yield for each key whether it was removed."""
-        self.folder.remove_abandoned(self._clock())
-        for key, raw in self._entries(""):
-            yield self._has_expired(key, raw) and self._remove_expired(key)
-
-    def _entries(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Yield keys, values and expiries; report at the end what cannot be read."""
+        left_out = LeftOut()
         for key, path in self.folder.entries(prefix):
+            try:
+                entry = self._listed(key, path)
+            except SessionError as error:
+                left_out.add(error, key)
+            else:
+                if entry is not None:
+                    yield entry
+        left_out.report()
+
+    def entry(self, key: str, at_most: int | None = None) -> Entry | None:
+        """Return what is stored under *key*, None if missing or expired."""
+        raw = self.folder.load(key, at_most)
+        return None if raw is None else self._entry(key, self._decode(key, raw))
+
+    def purge(self, remove: Callable[[str], bool]) -> Iterator[bool]:
+        """Remove what has expired; yield for each key whether *remove* removed it."""
+        self.folder.remove_abandoned(self._clock())
+        with suppress(SessionListingError):  # purged was all that has a key
+            for key, path in self.folder.entries(""):
+                raw = None
+                with suppress(OSError):
+                    raw = self.folder.read_entry(path)
+                yield raw is not None and self._has_expired(key, raw) and remove(key)
+
+    def _listed(self, key: str, path: str) -> Entry | None:
+        try:
             raw = self.folder.read_entry(path)
-            if raw is not None:
-                yield key, raw
+        except OSError as error:
+            msg = f"{key!r} cannot be read: {error}"
+            raise SessionError(msg, key=key) from error
+        return None if raw is None else self._entry(key, self._decode(key, raw))
 
-    def _remove_expired(self, key: str) -> bool:
-        with self.folder.locked(key):
-            raw = self.folder.load(key)
-            expired = raw is not None and self._has_expired(key, raw)
-            if expired:
-                self.folder.remove(key)
-            return expired
+    def _entry(self, key: str, stored: Any) -> Entry | None:
+        if not _is_wrapped(stored):
+            return Entry(key, stored)
+        expires = stored[_EXPIRES]
+        if self._is_over(expires):
+            return None
+        return Entry(key, stored[_DATA], expires and expires / 1000)
 
-    def _check_revision(self, key: str, expected: Expected) -> None:
-        raw = self.folder.load(key)
-        if expected is None and (raw is None or self._has_expired(key, raw)):
-            return
-        if raw is not None and _revision(raw) == expected:
-            return
-        msg = f"what is stored under {key!r} is not what was read; it was left alone"
-        raise SessionConflictError(msg, key=key)
+    def _is_expected(self, entry: LockedEntry, expected: Expected) -> bool:
+        raw = entry.raw
+        if raw is None:
+            # What was read has expired, and was removed for that.
+            return expected is None or (
+                isinstance(expected, FileRevision)
+                and expected.expires is not None
+                and self._is_over(_milliseconds(expected.expires))
+            )
+        if expected is None:
+            return self._has_expired(entry.key, raw)
+        return isinstance(expected, FileRevision) and expected.digest == _digest(raw)
 
-    def _wrapped(self, value: Any) -> Any:
-        if self._ttl is not None:
-            expires = _milliseconds(self._clock() + self._ttl)
-            return {_DATA: value, _EXPIRES: expires, _TTL: self._ttl}
+    def _wrapped(self, value: Any, expires: float | None) -> Any:
+        if expires is not None:
+            return {_DATA: value, _EXPIRES: _milliseconds(expires), _TTL: self.ttl}
+        if self.ttl is not None:
+            expires = _milliseconds(self._clock() + self.ttl)
+            return {_DATA: value, _EXPIRES: expires, _TTL: self.ttl}
         if _is_wrapped(value):
             return {_DATA: value, _EXPIRES: None, _TTL: None}
         return value
 
-    def _value(self, key: str, raw: bytes) -> Any:
-        stored = self._decode(key, raw)
+    def _value(self, stored: Any) -> Any:
         if not _is_wrapped(stored):
             return stored
-        return None if self._is_over(stored) else stored[_DATA]
+        return None if self._is_over(stored[_EXPIRES]) else stored[_DATA]
 
     def _has_expired(self, key: str, raw: bytes) -> bool:
         try:
-            return self._is_over(self._decode(key, raw))
+            return self._is_over(_expiry(self._decode(key, raw)))
         except SessionDecodeError:
             return False
 
-    def _is_over(self, stored: Any) -> bool:
-        if not _is_wrapped(stored) or stored[_EXPIRES] is None:
-            return False
-        return bool(_milliseconds(self._clock()) >= stored[_EXPIRES])
+    def _is_over(self, expires: float | None) -> bool:
+        return expires is not None and _milliseconds(self._clock()) >= expires
 
     def _decode(self, key: str, raw: bytes) -> Any:
-        return decode_value(self._codec, key, raw, str(self.folder.where(key)))
+        return decode_value(self._codec, key, raw, _Where(self.folder, key))
+
+
+class _Where:
+    """The path of a key, looked up only if it is to be shown."""
+
+    def __init__(self, folder: Folder, key: str) -> None:
+        self._folder = folder
+        self._key = key
+
+    def __str__(self) -> str:
+        return str(self._folder.where(self._key))
 
 
 def _is_wrapped(stored: Any) -> TypeGuard[dict[str, Any]]:
@@ -167,9 +234,17 @@ def _is_wrapped(stored: Any) -> TypeGuard[dict[str, Any]]:
     )
 
 
+def _expiry(stored: Any) -> float | None:
+    return stored[_EXPIRES] if _is_wrapped(stored) else None
+
+
 def _milliseconds(instant: float) -> int:
     return round(instant * 1000)
 
 
-def _revision(raw: bytes) -> Revision:
+def _revision(raw: bytes, expires: float | None) -> FileRevision:
+    return FileRevision(_digest(raw), None if expires is None else expires / 1000)
+
+
+def _digest(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()

@@ -8,6 +8,8 @@ import unicodedata
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from sessionkit._storage.entries import key_bytes, key_of
+
 ESCAPED: Final = "escaped"
 """The folder of escaped names; grammY's folders have at most two characters."""
 
@@ -65,25 +67,17 @@ def grammy_place_of(key: str) -> Place | None:
     return Place(folder, key) if _has_one_form(key) else None
 
 
+def is_plain_place(folder: str, stem: str) -> bool:
+    """Return whether *stem* is a key and *folder* its folder, as most are."""
+    return stem[-2:] == folder and _is_plain(stem)
+
+
 def key_at(place: Place) -> str | None:
     """Return the key whose place this is; None for a stranger's file, or a hashed name."""
     if not place.is_escaped:
         return place.stem if grammy_place_of(place.stem) == place else None
     key = key_of(unquote_to_bytes(place.stem))
     return key if key is not None and place_of(key) == place else None
-
-
-def key_bytes(key: str) -> bytes:
-    """Return *key* in UTF-8, lone surrogates included."""
-    return key.encode("utf-8", "surrogatepass")
-
-
-def key_of(raw: bytes) -> str | None:
-    """Return the key of which *raw* are the bytes, None if of none."""
-    try:
-        return raw.decode("utf-8", "surrogatepass") or None
-    except UnicodeError:
-        return None
 
 
 def _is_plain(key: str) -> bool:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
-from sessionkit._types import Clock, Expected, Revision
-from sessionkit.codecs import Codec, decode_value, encode_value, takes_any_value
-from sessionkit.errors import SessionConflictError, SessionEncodeError
-from sessionkit.storages._sqlite.jobs import Kind
+from sessionkit._storage.entries import conflict, encode_entry
+from sessionkit._storage.lifetime import Lifetime
+from sessionkit._storage.listing import LeftOut
+from sessionkit.codecs import Codec, decode_value, takes_any_value
+from sessionkit.protocols import Entry, Expected, Revision
+from sessionkit.storages._jobs import Kind
 from sessionkit.storages._sqlite.table import (
-    Entry,
+    ELSEWHERE,
+    Content,
     Row,
     Scan,
     StoredKey,
     Table,
     loaded_key,
+    revision_of,
     stored_key,
 )
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from sessionkit.storages._sqlite.readers import Readers
 
 R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
@@ -37,70 +42,55 @@ class Perform(Protocol):
         ...
 
 
-class Lifetime:
-    """When values expire.
-
-    Args:
-        ttl: Seconds from the last write; None for never.
-        clock: The time, in seconds since the epoch.
-    """
-
-    def __init__(self, ttl: float | None, clock: Clock) -> None:
-        self.now = clock
-        self._ttl = ttl
-
-    def end(self) -> float | None:
-        """Return when a value written now expires."""
-        return None if self._ttl is None else self.now() + self._ttl
-
-    def is_over(self, expires: float | None) -> bool:
-        """Return whether what expires at *expires* is gone."""
-        return expires is not None and self.now() >= expires
-
-
 class Operations:
     """The methods of a storage as coroutines; *perform* decides how they wait.
 
-    Values are encoded, and times taken, before anything is queued.
+    Values are encoded, and times taken, before anything is queued.  What *readers*
+    can read on the spot is not queued at all.
     """
 
-    def __init__(self, perform: Perform, table: Table, codec: Codec, lifetime: Lifetime) -> None:
+    def __init__(
+        self, perform: Perform, readers: Readers, table: Table, codec: Codec, lifetime: Lifetime
+    ) -> None:
         self._perform = perform
+        self._readers = readers
         self._table = table
         self._codec = codec
         self.any_value: bool = takes_any_value(codec)
         self._lifetime = lifetime
+        self.ttl: float | None = lifetime.ttl
 
     async def read(self, key: str, /) -> Any:
         """Return the value, None if missing or expired."""
-        row = await self._perform(Kind.READ, self._table.row, stored_key(key))
-        return self._value(key, row)
+        return self._value(key, await self._row(stored_key(key)))
 
     async def read_with_revision(self, key: str, /) -> tuple[Any, Revision | None]:
         """Return value and revision; an expired value is None and has a revision."""
-        row = await self._perform(Kind.READ, self._table.row, stored_key(key))
-        return self._value(key, row), (None if row is None else row[1])
+        row = await self._row(stored_key(key))
+        return self._value(key, row), (None if row is None else revision_of(row[1], row[2]))
 
     async def read_many(self, keys: Sequence[str], /) -> dict[str, Any]:
         """Return what is stored under *keys*, read in one go; missing ones are left out."""
-        stored = [stored_key(key) for key in keys]
-        rows = await self._perform(Kind.READ, self._table.rows, stored)
-        found = ((key, self._value(key, row)) for key, row in zip(keys, rows, strict=True))
-        return {key: value for key, value in found if value is not None}
+        return {key: value for key, value, _ in await self._found(keys)}
 
     async def has(self, key: str, /) -> bool:
         """Return whether *key* is stored and not expired; does not read the value."""
-        row = await self._perform(Kind.READ, self._table.expiry, stored_key(key))
+        stored = stored_key(key)
+        found = self._readers.run(self._table.expiry, stored)
+        if found is not ELSEWHERE:
+            row = found
+        else:
+            row = await self._perform(Kind.READ, self._table.expiry, stored)
         return row is not None and not self._lifetime.is_over(row[0])
 
     def write(self, key: str, value: Any, /) -> Coroutine[Any, Any, None]:
-        """Store *value* as it is now, whatever was there; its timeout begins anew."""
-        return self._perform(Kind.WRITE, self._table.overwrite, *self._entry(key, value))
+        """Store *value* as it is now, replacing any earlier one; its timeout restarts."""
+        return self._perform(Kind.WRITE, self._table.overwrite, *self._content(key, value))
 
     def write_many(self, values: Mapping[str, Any], /) -> Coroutine[Any, Any, None]:
         """Store all of *values*, as they are now, in one transaction, or none of them."""
-        entries = [self._entry(key, value) for key, value in values.items()]
-        return self._perform(Kind.WRITE, self._table.put_all, entries)
+        contents = [self._content(key, value) for key, value in values.items()]
+        return self._perform(Kind.WRITE, self._table.put_all, contents)
 
     def write_if(
         self, key: str, value: Any, expected: Expected, /, *, expires: float | None = None
@@ -118,14 +108,14 @@ class Operations:
         """
         if value is None:
             return self._delete_if(key, expected)
-        return self._put_if(key, *self._entry(key, value, expires), expected)
+        return self._put_if(key, *self._content(key, value, expires), expected)
 
     async def delete(self, key: str, /) -> None:
         """Remove *key*; a no-op if nothing is stored under it."""
         await self._perform(Kind.WRITE, self._table.delete, stored_key(key))
 
     async def touch(self, key: str, /) -> bool:
-        """Let the timeout of *key*, if it has one, begin anew; False if it is missing."""
+        """Restart the timeout of *key*, if it has one; False if it is missing."""
         end = self._lifetime.end()
         if end is None:
             return await self.has(key)
@@ -141,7 +131,7 @@ class Operations:
         return purged
 
     async def iter_keys(self, prefix: str = "", /) -> AsyncIterator[str]:
-        """Yield each key that begins with *prefix*, in no particular order."""
+        """Yield each key that begins with *prefix*, in any order."""
         scan = Scan(self._table.keys_page, prefix)
         while scan.goes_on:
             for key, expires in await self._perform(Kind.READ, scan.page):
@@ -149,49 +139,81 @@ class Operations:
                     yield loaded_key(key)
 
     async def iter_items(self, prefix: str = "", /) -> AsyncIterator[tuple[str, Any]]:
-        """Yield pairs of key and value, otherwise as ``iter_keys``."""
-        scan = Scan(self._table.items_page, prefix)
+        """Yield pairs of key and value, otherwise as ``iter_entries``."""
+        async for key, value, _ in self.iter_entries(prefix):
+            yield key, value
+
+    async def iter_entries(self, prefix: str = "", /) -> AsyncIterator[Entry]:
+        """Yield keys, values and expiries, in any order; never what has expired.
+
+        Raises:
+            SessionListingError: At the end, if values could not be decoded.
+        """
+        scan, left_out = Scan(self._table.items_page, prefix), LeftOut()
         while scan.goes_on:
             for stored, expires, raw in await self._perform(Kind.READ, scan.page):
-                if not self._lifetime.is_over(expires):
-                    key = loaded_key(stored)
-                    yield key, decode_value(self._codec, key, raw, self._table.where)
+                if self._lifetime.is_over(expires):
+                    continue
+                key, value = loaded_key(stored), None
+                with left_out.noting(key):
+                    value = decode_value(self._codec, key, raw, self._table.where)
+                if value is not None:
+                    yield Entry(key, value, expires)
+        left_out.report()
+
+    async def read_entries(self, keys: Sequence[str], /) -> dict[str, Entry]:
+        """Return what is stored under *keys*, with its expiry, read in one go."""
+        return {key: Entry(key, value, row[2]) for key, value, row in await self._found(keys)}
+
+    async def write_entries(
+        self, entries: Sequence[Entry], expected: Expected = None, /
+    ) -> list[str]:
+        """Store each entry where the revision is *expected*; return the other keys.
+
+        All in one transaction; after an error, none was stored.
+        """
+        contents = [self._content(*entry) for entry in entries]
+        arguments = (contents, expected, self._lifetime.now())
+        stored = await self._perform(Kind.WRITE, self._table.put_each, *arguments)
+        outcomes = zip(entries, stored, strict=True)
+        return [entry.key for entry, is_stored in outcomes if not is_stored]
 
     async def _put_if(
-        self, key: str, stored: StoredKey, entry: Entry, expected: Expected
+        self, key: str, stored: StoredKey, entry: Content, expected: Expected
     ) -> Revision | None:
         arguments = (stored, entry, expected, self._lifetime.now())
         revision = await self._perform(Kind.WRITE, self._table.put_if, *arguments)
         if revision is None:
-            raise _conflict(key)
-        return revision
+            raise conflict(key)
+        return revision_of(revision, entry[1])
 
     async def _delete_if(self, key: str, expected: Expected) -> None:
         arguments = (stored_key(key), expected, self._lifetime.now())
         if not await self._perform(Kind.WRITE, self._table.delete_if, *arguments):
-            raise _conflict(key)
+            raise conflict(key)
+
+    async def _row(self, key: StoredKey) -> Row | None:
+        found = self._readers.run(self._table.small_row, key)
+        if found is not ELSEWHERE:
+            return found
+        return await self._perform(Kind.READ, self._table.row, key)
+
+    async def _found(self, keys: Sequence[str]) -> list[tuple[str, Any, Row]]:
+        stored = [stored_key(key) for key in keys]
+        rows = await self._perform(Kind.READ, self._table.rows, stored)
+        return [
+            (key, value, row)
+            for key, row in zip(keys, rows, strict=True)
+            if row is not None and (value := self._value(key, row)) is not None
+        ]
 
     def _value(self, key: str, row: Row | None) -> Any:
         if row is None or self._lifetime.is_over(row[2]):
             return None
         return decode_value(self._codec, key, row[0], self._table.where)
 
-    def _entry(self, key: str, value: Any, expires: float | None = None) -> tuple[StoredKey, Entry]:
-        stored = stored_key(key)
-        if value is None:
-            msg = f"None stands for missing and cannot be stored under {key!r}: use delete"
-            raise SessionEncodeError(msg, key=key)
-        end = self._lifetime.end() if expires is None else _checked(expires)
-        return stored, (encode_value(self._codec, key, value), end)
-
-
-def _checked(expires: float) -> float:
-    if math.isnan(expires):  # SQLite would take it for "never"
-        msg = "expires must be a time in seconds since the epoch, not NaN"
-        raise ValueError(msg)
-    return float(expires)
-
-
-def _conflict(key: str) -> SessionConflictError:
-    msg = f"somebody else wrote {key!r} in between: read it again and repeat the change"
-    return SessionConflictError(msg, key=key)
+    def _content(
+        self, key: str, value: Any, expires: float | None = None
+    ) -> tuple[StoredKey, Content]:
+        raw = encode_entry(self._codec, key, value)
+        return stored_key(key), (raw, self._lifetime.end(expires))

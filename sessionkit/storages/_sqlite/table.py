@@ -1,33 +1,53 @@
 """The statements for one table of sessions; no thread, no transaction, no codec.
 
-Keys are text.  A key with a lone surrogate is no text to SQLite, so it is kept
+Keys are text.  A key with a lone surrogate is not text to SQLite, so it is kept
 as the bytes Python makes of it; SQLite never takes text and bytes for equal.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from enum import Enum
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
-from sessionkit._types import ANY, Expected
-from sessionkit.errors import InvalidSessionKeyError
+from sessionkit._storage.entries import check_key, key_bytes
+from sessionkit.protocols import ANY, Expected
 
 if TYPE_CHECKING:
     import sqlite3
 
+R = TypeVar("R")
+
+
+class _Elsewhere(Enum):
+    ELSEWHERE = "ELSEWHERE"
+
+
+ELSEWHERE: Final = _Elsewhere.ELSEWHERE
+"""In place of a result: this is not for the caller's thread, ask the worker."""
+
+MaybeElsewhere: TypeAlias = R | Literal[_Elsewhere.ELSEWHERE]
 StoredKey: TypeAlias = str | bytes
-Entry: TypeAlias = tuple[bytes, float | None]
+Content: TypeAlias = tuple[bytes, float | None]
 """Value and expiry, as they are written."""
 Row: TypeAlias = tuple[bytes, int, float | None]
 """Value, revision and expiry, as they are read."""
 
 _PAGE: Final = 256
+_PAGE_SPACE: Final = 4_000_000
+"""Bytes of values after which a page ends early: large ones must not fill the memory."""
 _PURGED_AT_ONCE: Final = 500
+_SMALL: Final = 64 * 1024
 _LARGEST_REVISION: Final = 2**63 - 1
 
 _ROW = 'SELECT CAST(value AS BLOB), revision, expires FROM "{table}" WHERE key = ?'
+_SMALL_ROW = _ROW.replace(
+    "CAST(value AS BLOB)", "CASE WHEN length(value) <= {small} THEN CAST(value AS BLOB) END"
+)
 _EXPIRY = 'SELECT expires FROM "{table}" WHERE key = ?'
 _PUT = """
     INSERT INTO "{table}" (value, expires, revision, key) VALUES (?, ?, ?, ?)
@@ -55,22 +75,15 @@ def stored_key(key: str) -> StoredKey:
     Raises:
         InvalidSessionKeyError: *key* is empty, or no string.
     """
-    if not isinstance(key, str) or not key:  # pyright: ignore[reportUnnecessaryIsInstance]
-        msg = f"a storage key must be a non-empty str, not {key!r}"
-        raise InvalidSessionKeyError(msg)
-    return _stored(key)
+    return _stored(check_key(key))
 
 
 def _stored(text: str) -> StoredKey:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return _as_bytes(text)
+        return key_bytes(text)
     return text
-
-
-def _as_bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
 
 
 def loaded_key(key: StoredKey) -> str:
@@ -87,13 +100,17 @@ class Table:
 
     def __init__(self, name: str, where: str) -> None:
         def statement(template: str) -> str:
-            return template.format(table=name, page=_PAGE, purged_at_once=_PURGED_AT_ONCE)
+            return template.format(
+                table=name, page=_PAGE, purged_at_once=_PURGED_AT_ONCE, small=_SMALL
+            )
 
         self.where = where
         self.keys_page: str = statement(_KEYS)
         self.items_page: str = statement(_ITEMS)
-        self._revisions: Iterator[int] | None = None
+        self._revisions: Iterator[int] = iter(())
+        self._pid = 0
         self._row = statement(_ROW)
+        self._small_row = statement(_SMALL_ROW)
         self._expiry = statement(_EXPIRY)
         self._put = statement(_PUT)
         self._put_if_missing = statement(_PUT_IF_MISSING)
@@ -108,34 +125,46 @@ class Table:
         row: Row | None = cursor.execute(self._row, (key,)).fetchone()
         return row
 
+    def small_row(self, cursor: sqlite3.Cursor, key: StoredKey) -> MaybeElsewhere[Row | None]:
+        """Return what is stored under *key*, ELSEWHERE if that is a large value."""
+        row = cursor.execute(self._small_row, (key,)).fetchone()
+        return ELSEWHERE if row is not None and row[0] is None else row
+
     def rows(self, cursor: sqlite3.Cursor, keys: Sequence[StoredKey]) -> list[Row | None]:
         """Return what is stored under each of *keys*."""
         return [self.row(cursor, key) for key in keys]
 
-    def put(self, cursor: sqlite3.Cursor, key: StoredKey, entry: Entry) -> int:
+    def put(self, cursor: sqlite3.Cursor, key: StoredKey, entry: Content) -> int:
         """Store *entry*, whatever was there; return its revision."""
         revision = self._next_revision()
         cursor.execute(self._put, (*entry, revision, key))
         return revision
 
-    def overwrite(self, cursor: sqlite3.Cursor, key: StoredKey, entry: Entry) -> None:
+    def overwrite(self, cursor: sqlite3.Cursor, key: StoredKey, entry: Content) -> None:
         """Store *entry*, whatever was there."""
         self.put(cursor, key, entry)
 
-    def put_all(self, cursor: sqlite3.Cursor, entries: Sequence[tuple[StoredKey, Entry]]) -> None:
+    def put_all(self, cursor: sqlite3.Cursor, entries: Sequence[tuple[StoredKey, Content]]) -> None:
         """Store all of *entries*, or nothing at all."""
-        cursor.execute("SAVEPOINT all_or_nothing")
-        try:
+        with _all_or_nothing(cursor):
             for key, entry in entries:
                 self.put(cursor, key, entry)
-        except BaseException:
-            if cursor.connection.in_transaction:
-                cursor.execute("ROLLBACK TO all_or_nothing")
-            raise
-        cursor.execute("RELEASE all_or_nothing")
+
+    def put_each(
+        self,
+        cursor: sqlite3.Cursor,
+        entries: Sequence[tuple[StoredKey, Content]],
+        expected: Expected,
+        now: float,
+    ) -> list[bool]:
+        """Store those of *entries* in whose place is *expected*; return which that were."""
+        with _all_or_nothing(cursor):
+            return [
+                self.put_if(cursor, key, entry, expected, now) is not None for key, entry in entries
+            ]
 
     def put_if(
-        self, cursor: sqlite3.Cursor, key: StoredKey, entry: Entry, expected: Expected, now: float
+        self, cursor: sqlite3.Cursor, key: StoredKey, entry: Content, expected: Expected, now: float
     ) -> int | None:
         """Store *entry* and return its revision; None if what is stored is not *expected*."""
         if expected is ANY:
@@ -145,6 +174,8 @@ class Table:
             cursor.execute(self._put_if_missing, (*entry, revision, key, now))
         else:
             cursor.execute(self._put_if, (*entry, revision, key, _number(expected)))
+            if cursor.rowcount == 0 and _has_lapsed(expected, now):
+                cursor.execute(self._put_if_missing, (*entry, revision, key, now))
         return revision if cursor.rowcount == 1 else None
 
     def delete(self, cursor: sqlite3.Cursor, key: StoredKey) -> None:
@@ -158,9 +189,12 @@ class Table:
         if expected is ANY:
             self.delete(cursor, key)
             return True
-        if expected is None:
-            return not self._is_alive(cursor, key, now)
-        return cursor.execute(self._delete_if, (key, _number(expected))).rowcount == 1
+        if expected is not None:
+            if cursor.execute(self._delete_if, (key, _number(expected))).rowcount == 1:
+                return True
+            if not _has_lapsed(expected, now):
+                return False
+        return not self._is_alive(cursor, key, now)
 
     def expiry(self, cursor: sqlite3.Cursor, key: StoredKey) -> tuple[float | None] | None:
         """Return when *key* expires, in a tuple; None if nothing is stored."""
@@ -178,13 +212,45 @@ class Table:
         return removed, removed == _PURGED_AT_ONCE
 
     def _next_revision(self) -> int:
-        if self._revisions is None:  # not before the first use: a fork would copy it
+        if self._pid != os.getpid():  # a forked process must not count on where its parent was
+            self._pid = os.getpid()
             self._revisions = count(secrets.randbits(62))
         return next(self._revisions)
 
     def _is_alive(self, cursor: sqlite3.Cursor, key: StoredKey, now: float) -> bool:
         row = self.expiry(cursor, key)
         return row is not None and (row[0] is None or row[0] > now)
+
+
+@contextmanager
+def _all_or_nothing(cursor: sqlite3.Cursor) -> Generator[None]:
+    cursor.execute("SAVEPOINT all_or_nothing")
+    try:
+        yield
+    except BaseException:
+        if cursor.connection.in_transaction:
+            cursor.execute("ROLLBACK TO all_or_nothing")
+        raise
+    cursor.execute("RELEASE all_or_nothing")
+
+
+class ExpiringRevision(int):
+    """The revision of a value that expires: what was purged since counts as unchanged."""
+
+    expires: float
+
+
+def revision_of(number: int, expires: float | None) -> int:
+    """Return the revision of a row."""
+    if expires is None:
+        return number
+    revision = ExpiringRevision(number)
+    revision.expires = expires
+    return revision
+
+
+def _has_lapsed(expected: object, now: float) -> bool:
+    return isinstance(expected, ExpiringRevision) and now >= expected.expires
 
 
 def _number(expected: object) -> int:
@@ -204,7 +270,7 @@ class Scan:
 
     def __init__(self, query: str, prefix: str) -> None:
         self._query = query
-        self._prefixes: list[StoredKey] = [_as_bytes(prefix)]
+        self._prefixes: list[StoredKey] = [key_bytes(prefix)]
         if isinstance(text := _stored(prefix), str):
             self._prefixes.append(text)
         self._start = self._prefixes[-1]
@@ -216,10 +282,18 @@ class Scan:
 
     def page(self, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
         """Return the next rows: stored key, expiry, and whatever else was asked for."""
-        rows = cursor.execute(self._query, (self._start,)).fetchall()
         prefix = self._prefixes[-1]
-        fitting = [row for row in rows if _begins_with(row[0], prefix)]
-        if len(fitting) == _PAGE:
+        fitting: list[tuple[Any, ...]] = []
+        space = _PAGE_SPACE
+        with closing(cursor.connection.cursor()) as own:  # which may end before its last row
+            for row in own.execute(self._query, (self._start,)):
+                if not _begins_with(row[0], prefix):
+                    break
+                fitting.append(row)
+                space -= len(row[2]) if len(row) > 2 else 0
+                if space < 0:
+                    break
+        if len(fitting) == _PAGE or space < 0:
             self._start = _next_key(fitting[-1][0])
         else:
             self._prefixes.pop()

@@ -109,4 +109,4 @@ class CodecSubject(Subject):
 
 
 def _no_storage(_namespace: str) -> None:
-    """Stand in for a storage, which a codec does not need."""
+    """Replace a storage, which a codec does not need."""

@@ -34,9 +34,9 @@ async def empty_bytes_raise(subject: CodecSubject) -> None:
 
 
 @damage.promise(
-    "decode() raises if the end is missing, wherever the bytes break off.",
+    "decode() raises if the end is missing, at any place where the bytes break off.",
     hint="decode() catches the error and gives a default, or reads only as far as it gets. The "
-    "session would begin anew and write over what could have been repaired: let it raise.",
+    "session would start again and overwrite what could have been repaired: let it raise.",
 )
 async def cut_bytes_raise(subject: CodecSubject) -> None:
     for value in _STORED:

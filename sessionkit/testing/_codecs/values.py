@@ -13,8 +13,8 @@ from sessionkit.testing._equal import alike
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._show import show
 from sessionkit.testing._suites import Collection
-from sessionkit.testing._table import basics
 from sessionkit.testing._table import values as table
+from sessionkit.testing._table.rows import FALSY
 
 values: Final[Collection[CodecSubject]] = Collection()
 
@@ -68,7 +68,7 @@ async def encoded_is_decoded(subject: CodecSubject) -> None:
     hint="the codec asks 'if value' or 'value or None' where it means 'is not None'.",
 )
 async def falsy_values_come_back(subject: CodecSubject) -> None:
-    _each(subject, basics.FALSY, Bench.expect_back)
+    _each(subject, FALSY, Bench.expect_back)
 
 
 @values.promise(
@@ -101,10 +101,7 @@ async def huge_integers_come_back_or_are_refused(subject: CodecSubject) -> None:
     hint="the format flattens values, drops None or empty parts, or treats some keys specially.",
 )
 async def nested_values_come_back(subject: CodecSubject) -> None:
-    deep: Any = 1
-    for _ in range(60):
-        deep = [deep]
-    _each(subject, (*table.NESTED, deep), Bench.expect_back)
+    _each(subject, (*table.NESTED, table.DEEP), Bench.expect_back)
 
 
 @values.promise(
@@ -227,7 +224,7 @@ async def errors_leave_nothing_behind(subject: CodecSubject) -> None:
 
 @values.promise(
     "A codec decodes what another one of its kind encoded, as after a restart.",
-    hint="a key, a salt or a table of names is made anew with each codec: give it as an argument, "
+    hint="a key, a salt or a table of names is made with each codec: give it as an argument, "
     "or store it with the value.",
 )
 async def another_codec_decodes(subject: CodecSubject) -> None:

@@ -2,5 +2,6 @@
 
 from importlib import import_module
 
-for _topic in ("races", "counting", "visible", "loops", "cancelling", "closing", "killing"):
+_TOPICS = "races counting loops cancelling closing killing"
+for _topic in _TOPICS.split():
     import_module(f"{__name__}.{_topic}")

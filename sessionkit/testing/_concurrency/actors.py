@@ -8,15 +8,21 @@ from collections.abc import Awaitable, Hashable, Sequence
 from typing import Any, Final, TypeVar
 
 from sessionkit.testing._broken import BrokenPromise
-from sessionkit.testing._concurrency.ops import LISTINGS, SILENT, Op, Outcome
 from sessionkit.testing._concurrency.places import Place
 from sessionkit.testing._guard import within
 from sessionkit.testing._history import History, Line
+from sessionkit.testing._ops import LISTINGS, SILENT, Op, Outcome
 
 R = TypeVar("R")
 
 NEVER: Final = -1
 """The number of a point at which nobody stops."""
+
+
+def names_of(kind: str, count: int) -> list[str]:
+    """Return the names of so many of a *kind*, all of the same length."""
+    names = [f"{number} {kind}" for number in ("first", "second", "third")[:count]]
+    return [name.ljust(max(map(len, names))) for name in names]
 
 
 class Actor(ABC):
@@ -32,6 +38,7 @@ class Actor(ABC):
         self.name = name
         self.history = history
         self._methods = storage
+        self._is_async: dict[str, bool] = {}
         self._line = Line("")
         self._is_silent = True
 
@@ -55,7 +62,7 @@ class Actor(ABC):
         """Let the call that was begun go on to its end, and return what came of it.
 
         Raises:
-            BrokenPromise: It raised something that is no conflict, unless it *may_raise*.
+            BrokenPromise: It raised something that is not a conflict, unless it *may_raise*.
         """
         if self._line.outcome != "did not end":
             self._line = self.history.begin(f"{self.name} goes on")
@@ -71,7 +78,7 @@ class Actor(ABC):
         return outcome
 
     def waits_at(self) -> Hashable:
-        """Return the very instruction at which it waits, None if that cannot be told."""
+        """Return the instruction at which it waits, None if that is unknown."""
         return None
 
     @abstractmethod
@@ -91,7 +98,7 @@ class Actor(ABC):
     @abstractmethod
     async def _finish(self) -> Outcome: ...
 
-    def _stands_at(self) -> Place | None:
+    def _where(self) -> Place | None:
         return None
 
     def _write_down(self, op: Op) -> None:
@@ -99,11 +106,15 @@ class Actor(ABC):
         self._is_silent = op.method in SILENT
 
     def _shown(self, op: Op) -> str:
-        if op.method in LISTINGS or not inspect.iscoroutinefunction(
-            getattr(self._methods, op.method, None)
-        ):
+        if op.method in LISTINGS or not self._awaits(op.method):
             return str(op)
         return str(op).replace("storage.", "await storage.", 1)
+
+    def _awaits(self, method: str) -> bool:
+        if method not in self._is_async:
+            function = getattr(self._methods, method, None)
+            self._is_async[method] = inspect.iscoroutinefunction(function)
+        return self._is_async[method]
 
     def _close_line(self, outcome: Outcome, *, may_raise: bool = False) -> None:
         says_none = outcome.kind == "answer" and not self._is_silent
@@ -115,4 +126,4 @@ class Actor(ABC):
             ) from outcome.error
 
     async def _within(self, awaited: Awaitable[R]) -> R:
-        return await within(awaited, self.history, self._stands_at)
+        return await within(awaited, self.history, self._where)

@@ -8,13 +8,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from sessionkit.testing._client import Client
 from sessionkit.testing._concurrency.freezer import Freezer, freezer
-from sessionkit.testing._concurrency.ops import Op, look, perform
-from sessionkit.testing._concurrency.patience import PATIENCE
 from sessionkit.testing._concurrency.places import Place, choose, place_of_waiting
 from sessionkit.testing._concurrency.stepped import Stepped
+from sessionkit.testing._concurrency.wait_policy import PATIENCE
 from sessionkit.testing._guard import within
 from sessionkit.testing._history import History
 from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._ops import Op, look, perform
 from sessionkit.testing._show import show
 from sessionkit.testing._subject import Subject
 

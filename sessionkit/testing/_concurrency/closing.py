@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from sessionkit.testing._concurrency.actors import Actor
-from sessionkit.testing._concurrency.ops import Op, Outcome, write
-from sessionkit.testing._concurrency.patience import Patience
 from sessionkit.testing._concurrency.places import choose
 from sessionkit.testing._concurrency.tasks import TaskActor
 from sessionkit.testing._concurrency.threads import ThreadActor, blocking_view
+from sessionkit.testing._concurrency.wait_policy import WaitPolicy
 from sessionkit.testing._equal import alike
 from sessionkit.testing._history import History
+from sessionkit.testing._ops import Op, Outcome, write
 from sessionkit.testing._promises import promise
 from sessionkit.testing._show import show
 from sessionkit.testing._subject import Subject
@@ -21,7 +21,6 @@ from sessionkit.testing._subject import Subject
 _OLD: Final = {"n": 1}
 _NEW: Final = {"n": 2}
 _MOST: Final = 12
-_LONG: Final = 1800.0
 _WRITE: Final = write("1", _NEW)
 _HINT: Final = (
     "close() takes the connection or the file away from calls that need it still, and what they "
@@ -46,7 +45,7 @@ async def _close_at_every_point(subject: Subject, make: Make, *, threads: bool) 
             await storage.write("1", _OLD)
             view = blocking_view(storage.storage) if threads else storage.storage
             first, second = (make(name, storage.history, view) for name in ("first", "second"))
-            written = await _close_at(first, second, stop)
+            written = await _close_at(first, second, stop, subject.kept(WaitPolicy))
         if subject.limits.durable:
             await subject.lag.catch_up()
             async with subject.client(namespace) as storage:
@@ -56,12 +55,12 @@ async def _close_at_every_point(subject: Subject, make: Make, *, threads: bool) 
                 storage.fail(expected=" or ".join(map(show, allowed)), got=show(value))
 
 
-async def _close_at(first: Actor, second: Actor, stop: int) -> Outcome:
+async def _close_at(first: Actor, second: Actor, stop: int, waits: WaitPolicy) -> Outcome:
     try:
         await first.start(_WRITE, stop)
         closing = asyncio.ensure_future(second.do(Op("close")))
         try:
-            await Patience().wait(closing, second)
+            await waits.wait(closing, second)
             written = await first.finish(may_raise=True)
             await closing
         finally:
@@ -77,7 +76,6 @@ async def _close_at(first: Actor, second: Actor, stop: int) -> Outcome:
     hint=_HINT,
     layer="concurrency",
     needs=("close",),
-    timeout=_LONG,
 )
 async def closing_loses_no_write_of_a_task(subject: Subject) -> None:
     await _close_at_every_point(subject, TaskActor, threads=False)
@@ -88,7 +86,6 @@ async def closing_loses_no_write_of_a_task(subject: Subject) -> None:
     hint=_HINT,
     layer="concurrency",
     needs=("threads", "close"),
-    timeout=_LONG,
 )
 async def closing_loses_no_write_of_a_thread(subject: Subject) -> None:
     await _close_at_every_point(subject, ThreadActor, threads=True)

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from contextvars import ContextVar, copy_context
+from time import monotonic
 from types import FrameType
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from sessionkit.testing._concurrency.stops import Stops
 _watched: Final[ContextVar[bool]] = ContextVar("watched", default=False)
 _ARRIVAL: Final = 0.05
 _BRIEFLY: Final = 0.1
+_LONGEST: Final = 2.0
 _POLL: Final = 0.001
 _POLLS: Final = 10
 
@@ -53,17 +55,17 @@ class Freezer:
         self._frozen = True
 
     def keep(self) -> None:
-        """Stop what comes by, and what stands already, until ``thaw``.
+        """Pause every thread that passes, and those already paused, until ``thaw``.
 
         If threads have come by before, this waits a short time for one: it was begun, and
-        what cannot be told is only whether it has come that far.
+        only whether it has come that far is unknown.
         """
         self._kept = True
         if self.uses_threads:
             self._arrived.wait(_ARRIVAL)
 
     def hold_no_more(self) -> None:
-        """Let threads pass that come by from now on; those that stand stay where they are."""
+        """Stop pausing new threads; keep paused ones paused."""
         self._frozen = False
 
     def thaw(self) -> None:
@@ -96,7 +98,9 @@ class Freezer:
         if self._frozen:
             self._held.add(threading.get_ident())
             self._arrived.set()
-            while not self._thawed.wait(_BRIEFLY) and self._kept:
+            # It may hold a mutex that the loop's own thread waits for
+            until = monotonic() + _LONGEST
+            while not self._thawed.wait(_BRIEFLY) and self._kept and monotonic() < until:
                 pass
 
     def make_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
@@ -114,7 +118,7 @@ class Freezer:
 
 
 async def _rest(thread: int) -> None:
-    """Wait until *thread* has ended, or stands at the same instruction for a while."""
+    """Wait until *thread* has ended, or stays at the same instruction for a while."""
     instruction: object = ()
     polls = 0
     while polls < _POLLS and instruction is not None:

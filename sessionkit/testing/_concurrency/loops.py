@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sessionkit.testing._concurrency.ops import Outcome, answered, perform, raised, write
 from sessionkit.testing._concurrency.threads import in_thread
 from sessionkit.testing._guard import within
+from sessionkit.testing._ops import Outcome, answered, perform, raised, write
 from sessionkit.testing._promises import promise
 from sessionkit.testing._show import show
 from sessionkit.testing._subject import Subject
@@ -19,6 +19,7 @@ from sessionkit.testing._subject import Subject
     hint="a lock, queue or connection belongs to the event loop in which it was first used.",
     layer="concurrency",
     needs=("threads",),
+    timeout=30.0,
 )
 async def second_event_loop_is_served_or_refused(subject: Subject) -> None:
     async with subject.client() as storage:

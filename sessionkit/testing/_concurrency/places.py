@@ -1,11 +1,11 @@
-"""Where in a storage's own code something stands."""
+"""Places in a storage's own code."""
 
 from __future__ import annotations
 
 import linecache
 import os
 import sysconfig
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Hashable, Iterable
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +13,7 @@ from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple
 
 _CORE: Final = Path(__file__).parents[2]
-_KIT: Final = (str(_CORE / "testing") + os.sep, str(_CORE / "_drive.py"))
+_KIT: Final = (str(_CORE / "testing") + os.sep, str(_CORE / "_storage" / "sync_or_async.py"))
 _LIBRARY: Final = tuple(
     str(Path(sysconfig.get_path(name)).resolve()) + os.sep for name in ("stdlib", "platstdlib")
 )
@@ -55,7 +55,7 @@ class Place(NamedTuple):
 
 
 def place_of(frame: FrameType, event: str = "line") -> Place:
-    """Return where *frame* stands: if that is in the standard library, from where it was called."""
+    """Return the place of *frame*: if that is in the standard library, from where it was called."""
     own = [outer for outer in _stack(frame) if counts(outer.f_code) and not _library_of(outer)]
     if not own or own[0] is frame:
         return Place(frame.f_code.co_filename, frame.f_lineno, event, depth=len(own))
@@ -103,6 +103,16 @@ def place_of_waiting(awaited: Any) -> Place | None:
         frame, awaited = _step_into(awaited)
         if frame is not None and counts(frame.f_code):
             found = place_of(frame)
+    return found
+
+
+def instruction_of_waiting(awaited: Any) -> Hashable:
+    """Return the instruction at which *awaited* is suspended; None if it is not."""
+    found: Hashable = None
+    while awaited is not None:
+        frame, awaited = _step_into(awaited)
+        if frame is not None:
+            found = frame.f_code, frame.f_lasti
     return found
 
 

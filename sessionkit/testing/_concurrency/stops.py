@@ -28,27 +28,27 @@ class Recorder:
 
 
 class StopAt:
-    """Stops whoever comes to one point.
+    """Pauses the caller that comes to one point.
 
     Args:
         number: Which point, from 0.
-        stand: Called there with the place; who calls goes on when it returns.
+        pause: Called there with the place; who calls goes on when it returns.
     """
 
-    def __init__(self, number: int, stand: Callable[[Place], None]) -> None:
+    def __init__(self, number: int, pause: Callable[[Place], None]) -> None:
         self._number = number
-        self._stand = stand
+        self._pause = pause
 
     def __call__(self, number: int, frame: FrameType, event: str) -> None:
         if number == self._number:
-            self._stand(place_of(frame, event))
+            self._pause(place_of(frame, event))
 
 
 class Stops:
     """Calls *act* at each line of the storage's code, and at each return, from any thread.
 
     It gets the number of the point, from 0, the frame, and "line" (before the line) or
-    "return".  It may block: then that thread stands there.
+    "return".  It may block: then that thread is paused there.
 
     Attributes:
         act: What to call; None for nothing.

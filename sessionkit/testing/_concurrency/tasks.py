@@ -1,22 +1,33 @@
-"""Two tasks on one storage: the one stands at an await while the other runs."""
+"""Two tasks on one storage: one is paused at an await while the other runs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sessionkit.testing._concurrency.actors import Actor
-from sessionkit.testing._concurrency.ops import Op, Outcome, answered, perform, raised
-from sessionkit.testing._concurrency.places import Place, place_of_waiting
+from sessionkit.testing._concurrency.actors import Actor, names_of
+from sessionkit.testing._concurrency.places import (
+    Place,
+    instruction_of_waiting,
+    place_of_waiting,
+)
 from sessionkit.testing._concurrency.stepped import Stepped
 from sessionkit.testing._history import History
+from sessionkit.testing._ops import (
+    Op,
+    Outcome,
+    answered,
+    perform,
+    raised,
+    seen_by,
+)
 from sessionkit.testing._subject import Subject
 
 
 class TaskActor(Actor):
-    """A task; it can be stopped wherever the storage lets other tasks run."""
+    """A task; it can be paused where the storage lets other tasks run."""
 
     def __init__(self, name: str, history: History, storage: Any) -> None:
         super().__init__(name, history, storage)
@@ -28,31 +39,31 @@ class TaskActor(Actor):
 
     def _do(self, op: Op) -> Awaitable[Outcome]:
         self._course = perform(self._storage, op, self._seen)
-        return self._outcome(self._course)
+        return self._outcome(op, self._course)
 
     async def _record(self, op: Op) -> tuple[Sequence[Place], Outcome]:
         places: list[Place] = []
 
         def before(number: int) -> None:
-            places.append(self._stands_at() or Place("", number))
+            places.append(self._where() or Place("", number))
 
         self._course = perform(self._storage, op, self._seen)
-        return places, await self._outcome(Stepped(self._course, before=before))
+        return places, await self._outcome(op, Stepped(self._course, before=before))
 
     async def _start(self, op: Op, stop: int) -> Place | None:
         loop = asyncio.get_running_loop()
-        stands = loop.create_future()
+        paused = loop.create_future()
         self._go_on = go_on = loop.create_future()
 
         async def after(number: int) -> None:
             if number == stop:
-                stands.set_result(None)
+                paused.set_result(None)
                 await go_on
 
         self._course = perform(self._storage, op, self._seen)
-        self._task = asyncio.create_task(self._outcome(Stepped(self._course, after=after)))
-        await asyncio.wait((self._task, stands), return_when=asyncio.FIRST_COMPLETED)
-        return (self._stands_at() or Place("its await", stop + 1)) if stands.done() else None
+        self._task = asyncio.create_task(self._outcome(op, Stepped(self._course, after=after)))
+        await asyncio.wait((self._task, paused), return_when=asyncio.FIRST_COMPLETED)
+        return (self._where() or Place("its await", stop + 1)) if paused.done() else None
 
     async def _finish(self) -> Outcome:
         assert self._task is not None
@@ -67,26 +78,31 @@ class TaskActor(Actor):
             self._task.cancel()
             await asyncio.wait((self._task,), timeout=1)
 
-    def _stands_at(self) -> Place | None:
+    def _where(self) -> Place | None:
         return place_of_waiting(self._course)
 
-    async def _outcome(self, course: Awaitable[Any]) -> Outcome:
+    def waits_at(self) -> Hashable:
+        """Return the very instruction at which it waits, None if it does not."""
+        return instruction_of_waiting(self._course)
+
+    async def _outcome(self, op: Op, course: Awaitable[Any]) -> Outcome:
         try:
-            return answered(await course)
+            return answered(await course)._replace(revision=seen_by(op, self._seen))
         except Exception as error:  # noqa: BLE001 (whatever the storage raises)
             return raised(error)
 
 
 @asynccontextmanager
-async def two_tasks(
-    subject: Subject, history: History
-) -> AsyncGenerator[tuple[Actor, Actor], None]:
-    """Open a storage for two tasks."""
+async def in_tasks(
+    subject: Subject, history: History, count: int = 2
+) -> AsyncGenerator[list[Actor], None]:
+    """Open a storage for *count* tasks."""
     async with subject.client(history=history) as client:
-        first = TaskActor("first task ", history, client.storage)
-        second = TaskActor("second task", history, client.storage)
+        actors: list[Actor] = [
+            TaskActor(name, history, client.storage) for name in names_of("task", count)
+        ]
         try:
-            yield first, second
+            yield actors
         finally:
-            await first.end()
-            await second.end()
+            for actor in actors:
+                await actor.end()

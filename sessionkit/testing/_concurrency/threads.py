@@ -1,4 +1,4 @@
-"""Two threads on one storage: the one stands at a line of its code while the other runs."""
+"""Two threads on one storage: one is paused at a line of its code while the other runs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Any, TypeAlias
 
-from sessionkit._drive import discard, is_awaitable
-from sessionkit.testing._concurrency.actors import Actor
-from sessionkit.testing._concurrency.ops import Op, Outcome, answered, perform_blocking, raised
+from sessionkit._storage.sync_or_async import discard, is_awaitable
+from sessionkit.testing._concurrency.actors import Actor, names_of
 from sessionkit.testing._concurrency.places import Place, counts, place_of
 from sessionkit.testing._concurrency.stops import Act, Recorder, StopAt, Stops
 from sessionkit.testing._history import History
 from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._ops import (
+    Op,
+    Outcome,
+    answered,
+    perform_blocking,
+    raised,
+    seen_by,
+)
 from sessionkit.testing._subject import Subject
 
 Job: TypeAlias = Callable[[], Any]
@@ -89,12 +96,12 @@ class ThreadActor(Actor):
 
     async def _start(self, op: Op, stop: int) -> Place | None:
         loop = asyncio.get_running_loop()
-        stands: asyncio.Future[Place] = loop.create_future()
+        paused: asyncio.Future[Place] = loop.create_future()
         self._go_on = go_on = threading.Event()
 
-        ended = self._begin(op, StopAt(stop, partial(stand, stands, go_on)))
-        await asyncio.wait((ended, stands), return_when=asyncio.FIRST_COMPLETED)
-        return stands.result() if stands.done() else None
+        ended = self._begin(op, StopAt(stop, partial(pause, paused, go_on)))
+        await asyncio.wait((ended, paused), return_when=asyncio.FIRST_COMPLETED)
+        return paused.result() if paused.done() else None
 
     async def _finish(self) -> Outcome:
         assert self._ended is not None
@@ -112,9 +119,9 @@ class ThreadActor(Actor):
             stops = Stops(act)
             try:
                 if act is None:
-                    return answered(perform_blocking(self._storage, op, self._seen))
+                    return self._perform(op)
                 with stops.watching():
-                    return answered(perform_blocking(self._storage, op, self._seen))
+                    return self._perform(op)
             except Exception as error:  # noqa: BLE001 (whatever the storage raises)
                 return raised(error)
 
@@ -122,6 +129,10 @@ class ThreadActor(Actor):
             self._worker = JobThread()
         self._ended = self._worker.begin(job)
         return self._ended
+
+    def _perform(self, op: Op) -> Outcome:
+        outcome = answered(perform_blocking(self._storage, op, self._seen))
+        return outcome._replace(revision=seen_by(op, self._seen))
 
     def waits_at(self) -> Hashable:
         """Return the very instruction at which it waits, None if it does not."""
@@ -135,7 +146,7 @@ class ThreadActor(Actor):
             return None
         return sys._current_frames().get(self._worker.thread.ident or 0)
 
-    def _stands_at(self) -> Place | None:
+    def _where(self) -> Place | None:
         frame = self._frame()
         while frame is not None and not counts(frame.f_code):
             frame = frame.f_back
@@ -154,9 +165,9 @@ def may_sleep(thread: threading.Thread) -> bool:
     return stat.rpartition(b")")[2].split()[0] == b"S"
 
 
-def stand(stands: asyncio.Future[Place], go_on: threading.Event, place: Place) -> None:
-    """Say that this thread stands at *place*, and wait for word."""
-    stands.get_loop().call_soon_threadsafe(stands.set_result, place)
+def pause(paused: asyncio.Future[Place], go_on: threading.Event, place: Place) -> None:
+    """Report that this thread is paused at *place*, and wait to be resumed."""
+    paused.get_loop().call_soon_threadsafe(paused.set_result, place)
     go_on.wait()
 
 
@@ -181,20 +192,21 @@ def blocking_view(storage: Any) -> Any:
 
 
 @asynccontextmanager
-async def two_threads(
-    subject: Subject, history: History
-) -> AsyncGenerator[tuple[Actor, Actor], None]:
-    """Open a storage for two threads.
+async def in_threads(
+    subject: Subject, history: History, count: int = 2
+) -> AsyncGenerator[list[Actor], None]:
+    """Open a storage for *count* threads.
 
     Raises:
         LeftOut: Threads cannot use it.
     """
     async with subject.client(history=history) as client:
         view = blocking_view(client.storage)
-        first = ThreadActor("first thread ", history, view)
-        second = ThreadActor("second thread", history, view)
+        actors: list[Actor] = [
+            ThreadActor(name, history, view) for name in names_of("thread", count)
+        ]
         try:
-            yield first, second
+            yield actors
         finally:
-            await first.end()
-            await second.end()
+            for actor in actors:
+                await actor.end()

@@ -1,4 +1,4 @@
-"""A process that uses a storage as it is told; run as a module."""
+"""A process that uses a storage on request; run as a module."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from typing import Any, Final
 
 from sessionkit.errors import SessionConflictError
 from sessionkit.testing._concurrency.channel import Channel
-from sessionkit.testing._concurrency.ops import (
+from sessionkit.testing._concurrency.pickled import Opener, PickledFactory
+from sessionkit.testing._concurrency.places import Place
+from sessionkit.testing._concurrency.stops import Act, Recorder, StopAt, Stops
+from sessionkit.testing._ops import (
     Op,
     Outcome,
     answered,
     look,
     perform,
     raised,
+    seen_by,
     write_if,
 )
-from sessionkit.testing._concurrency.parcel import Opener, Parcel
-from sessionkit.testing._concurrency.places import Place
-from sessionkit.testing._concurrency.stops import Act, Recorder, StopAt, Stops
 
 END: Final = ("end",)
 GO_ON: Final = ("go on",)
@@ -35,12 +36,12 @@ class Worker:
 
     Args:
         channel: Where messages come from, and answers go.
-        parcel: What opens the storages.
+        opener: Opens the storages.
     """
 
-    def __init__(self, channel: Channel, parcel: Parcel) -> None:
+    def __init__(self, channel: Channel, opener: Opener) -> None:
         self._channel = channel
-        self._opener = Opener(parcel)
+        self._opener = opener
         self._stack = AsyncExitStack()
         self._storage: Any = None
         self._seen: dict[str, Any] = {}
@@ -62,7 +63,7 @@ class Worker:
         """Do *op*; at its point number *stop*, say so and wait for word."""
         self.go_on.clear()
 
-        return await self._watched(op, StopAt(stop, self._stand))
+        return await self._watched(op, StopAt(stop, self._pause))
 
     async def record(self, op: Op) -> list[Place]:
         """Do *op*, and return the points it comes to."""
@@ -78,17 +79,23 @@ class Worker:
             self._stops.arm(None)
         return answered(done)  # pragma: no cover (after watching())
 
-    def _stand(self, place: Place) -> None:
-        self._channel.send("stands", place)
+    def _pause(self, place: Place) -> None:
+        self._channel.send("paused", place)
         self.go_on.wait()
 
     async def _watched(self, op: Op, act: Act) -> Outcome:
         with self._stops.watching(threads=True):
             self._stops.arm(act)
             try:
-                return answered(await perform(self._storage, op, self._seen))
+                outcome = answered(await perform(self._storage, op, self._seen))
+                return outcome._replace(revision=_portable(seen_by(op, self._seen)))
             finally:
                 self._stops.arm(None)
+
+
+def _portable(revision: object) -> object:
+    """Return what means the same in other processes, None if that is uncertain."""
+    return revision if isinstance(revision, str | int | bytes) else None
 
 
 def linger(_number: int, _frame: FrameType, _event: str) -> None:
@@ -108,9 +115,9 @@ async def add(storage: Any, key: str, times: int) -> int:
     return done
 
 
-async def serve(channel: Channel, parcel: Parcel) -> None:
+async def serve(channel: Channel, pickled: PickledFactory) -> None:
     """Do what messages say, until there are none."""
-    worker = Worker(channel, parcel)
+    worker = Worker(channel, Opener(pickled))
     channel.send("ready")
     inbox: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
     loop = asyncio.get_running_loop()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from enum import Enum
 from typing import Any, Final
 
+from sessionkit.testing._checked import Value
 from sessionkit.testing._limits import ORDINARY_KEYS, Limits
 
 CONFUSABLE: Final[tuple[tuple[str, ...], ...]] = (
@@ -66,21 +65,13 @@ VALUES: Final[tuple[Any, ...]] = (
 """Plain values: falsy ones, ones that differ in their type only, and odd ones."""
 
 
-class Stand(Enum):
-    """What stands for a value that is known only when a history is under way."""
-
-    NEW = "a value that the history did not see before"
-    AGAIN = "the value that the same opening wrote last under the key, or a new one"
-    NONE = "no value: delete"
-
-
 DEEP: Final[tuple[Any, ...]] = ({"a": {"b": [1]}}, [[1]], {"n": 1}, [])
 """Values that can be changed, some at a depth."""
 
-COUNTED: Final[tuple[Any, ...]] = (Stand.NEW,)
+COUNTED: Final[tuple[Any, ...]] = (Value.NEW,)
 """Values of which none comes twice."""
 
-REPEATED: Final[tuple[Any, ...]] = (Stand.NEW, Stand.AGAIN)
+REPEATED: Final[tuple[Any, ...]] = (Value.NEW, Value.AGAIN)
 """Values of which many come twice."""
 
 ORDINARY: Final = ORDINARY_KEYS[:3]
@@ -102,8 +93,3 @@ def prefixes_of(keys: Sequence[str]) -> tuple[str, ...]:
     """Return prefixes that fit some of *keys*, by right or by mistake."""
     found = ["", *keys, *(key[:-1] for key in keys), *(key[:1] for key in keys)]
     return tuple(dict.fromkeys(found))
-
-
-def fresh(value: Any) -> Any:
-    """Return a copy that shares nothing with *value*, a plain JSON value."""
-    return json.loads(json.dumps(value))

@@ -15,12 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 
 from sessionkit.testing._factory import FactoryError
-from sessionkit.testing._machine.attempt import Failure, attempt
-from sessionkit.testing._machine.pruning import Program, prune
-from sessionkit.testing._machine.step import Step
-from sessionkit.testing._machine.steps.reading import Read
+from sessionkit.testing._machine.attempt import Failure, Program, attempt, prune
 from sessionkit.testing._machine.theme import Theme
 from sessionkit.testing._subject import Subject
+from sessionkit.testing._trial import Step
 
 T = TypeVar("T")
 _CHUNKS: Final = 4
@@ -92,7 +90,7 @@ class Search:
         if self._shortest is None:
             return None
         failure, program = self._shortest
-        plain = [Read("storage", key, "read") for key in self._theme.pools.keys]
+        plain = self._theme.reads()
         return await prune(self._subject, program, failure, plain=plain, seconds=SHRINKING)
 
     def _search(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -157,4 +155,4 @@ def _steps(draw: st.DrawFn, theme: Theme) -> Step:
             index = 2 * index + draw(_BIT)
         return options[index % len(options)]
 
-    return choose(theme.kinds).drawn(choose, theme.pools)
+    return choose(theme.kinds)(choose, theme.pools)

@@ -7,26 +7,24 @@ from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import Any, Final, Self
 
-from sessionkit.testing._machine.pools import COUNTED, ORDINARY, Stand
-from sessionkit.testing._machine.step import Pools, Step
-from sessionkit.testing._machine.steps.conditions import WriteIfMissing
-from sessionkit.testing._machine.steps.opening import Reopen
-from sessionkit.testing._machine.steps.passing import PassAll, PassTime, Purge, Touch, WriteUntil
-from sessionkit.testing._machine.steps.reading import Listing, Read, ReadSeveral
-from sessionkit.testing._machine.steps.writing import Delete, Write, WriteSeveral
-from sessionkit.testing._machine.trial import Place
+from sessionkit.testing._checked import Value
+from sessionkit.testing._machine import draws
+from sessionkit.testing._machine.draws import Draw, Pools
+from sessionkit.testing._machine.pools import COUNTED, ORDINARY
+from sessionkit.testing._ops import Op, read
 from sessionkit.testing._subject import Subject
+from sessionkit.testing._trial import Place, Step
 
-_OPTIONAL: Final[tuple[tuple[type[Step], tuple[str, ...]], ...]] = (
-    (ReadSeveral, ("read_many",)),
-    (WriteSeveral, ("write_many",)),
-    (Listing, ("iter_keys", "iter_items")),
+_OPTIONAL: Final[tuple[tuple[Draw, tuple[str, ...]], ...]] = (
+    (draws.read_several, ("read_many",)),
+    (draws.write_several, ("write_many",)),
+    (draws.listing, ("iter_keys", "iter_items")),
 )
-_TIMED: Final[tuple[tuple[type[Step], str], ...]] = (
-    (WriteUntil, "supports_expiry"),
-    (Touch, "touch"),
-    (Touch, "touch"),
-    (Purge, "purge_expired"),
+_TIMED: Final[tuple[tuple[Draw, str], ...]] = (
+    (draws.write_until, "supports_expiry"),
+    (draws.touch, "touch"),
+    (draws.touch, "touch"),
+    (draws.purge, "purge_expired"),
 )
 
 
@@ -39,7 +37,7 @@ class Theme:
         pools: What the steps are drawn from.
     """
 
-    kinds: tuple[type[Step], ...]
+    kinds: tuple[Draw, ...]
     pools: Pools
 
     def audit(self) -> Sequence[Step]:
@@ -51,31 +49,29 @@ class Theme:
         drops what has expired when it is read would hide that it tells of it otherwise.
         """
         pools, kinds = self.pools, self.kinds
-        reads: list[Step] = [Read("storage", key, "read") for key in pools.keys]
         steps = [step for place in pools.places for step in self._audit_at(place)]
-        steps += [Reopen("storage"), *reads] if Reopen in kinds else []
-        steps += [Touch("storage", key) for key in pools.keys if Touch in kinds]
-        steps += [
-            WriteIfMissing("storage", key, Stand.NEW)
-            for key in pools.keys
-            if WriteIfMissing in kinds
-        ]
+        steps += [Step(Op("reopen")), *self.reads()] if draws.reopen in kinds else []
+        steps += [Step(Op("touch", (key,))) for key in pools.keys if draws.touch in kinds]
+        if draws.write_if_missing in kinds:
+            steps += [Step(Op("write_if", (key, Value.NEW, None))) for key in pools.keys]
         return steps
 
+    def reads(self, place: Place = "storage") -> list[Step]:
+        """Return a read of each key."""
+        return [Step(read(key), place) for key in self.pools.keys]
+
     def _audit_at(self, place: Place) -> list[Step]:
-        return [
-            *self._listings(place),
-            *(ReadSeveral(place, self.pools.keys) for kind in self.kinds if kind is ReadSeveral),
-            *(Read(place, key, "read") for key in self.pools.keys),
-        ]
+        batch = Step(Op("read_many", ([*self.pools.keys],)), place)
+        batches = [batch] * self.kinds.count(draws.read_several)
+        return [*self._listings(place), *batches, *self.reads(place)]
 
     def _listings(self, place: Place) -> list[Step]:
-        ways = self.pools.offered("iter_items", "iter_keys")
-        of_all: list[Step] = [Listing(place, "", way) for way in ways]
-        if Listing not in self.kinds:
+        methods = self.pools.offered("iter_items", "iter_keys")
+        of_all = [Step(Op(method, ("",)), place) for method in methods]
+        if draws.listing not in self.kinds:
             return of_all
-        prefixes = zip(self.pools.keys, cycle(ways), strict=False)
-        return of_all + [Listing(place, prefix, way) for prefix, way in prefixes]
+        prefixes = zip(self.pools.keys, cycle(methods), strict=False)
+        return of_all + [Step(Op(method, (prefix,)), place) for prefix, method in prefixes]
 
 
 @dataclass(frozen=True)
@@ -90,12 +86,12 @@ class Plan:
     """
 
     subject: Subject
-    kinds: tuple[type[Step], ...]
+    kinds: tuple[Draw, ...]
     places: tuple[Place, ...]
     capabilities: frozenset[str]
     expire: bool
 
-    def add(self, *kinds: type[Step]) -> Self:
+    def add(self, *kinds: Draw) -> Self:
         """Return the plan with more kinds of steps."""
         return replace(self, kinds=(*self.kinds, *kinds))
 
@@ -111,21 +107,23 @@ class Plan:
     def reopened(self) -> Self:
         """Return the plan with closing and opening again, if the data must outlive that."""
         limits = self.subject.limits
-        return self.add(Reopen) if limits.durable and not limits.eventually_consistent else self
+        return (
+            self.add(draws.reopen) if limits.durable and not limits.eventually_consistent else self
+        )
 
     def timed(self) -> Self:
         """Return the plan with the passing of time."""
         offered = [kind for kind, need in _TIMED if need in self.capabilities]
         if self.subject.limits.ttl is None:
-            offered += [WriteUntil, WriteUntil]  # nothing else expires
-        return self.add(PassTime, PassTime, PassTime, PassTime, *offered)
+            offered += [draws.write_until, draws.write_until]  # nothing else expires
+        return self.add(*[draws.wait] * 4, *offered)
 
     def outlived(self) -> Self:
         """Return the plan with so much time that everything is gone, if values expire at all."""
         if not self.expire:
             return self
-        timed = self.add(PassAll)
-        return timed.add(WriteUntil) if "supports_expiry" in self.capabilities else timed
+        timed = self.add(draws.outlive)
+        return timed.add(draws.write_until) if "supports_expiry" in self.capabilities else timed
 
     def theme(
         self,
@@ -150,7 +148,7 @@ async def bare_plan(subject: Subject) -> Plan:
     may_expire = subject.limits.ttl is not None or "supports_expiry" in capabilities
     return Plan(
         subject,
-        (Write, Read, Delete, Write),
+        (draws.write, draws.read, draws.delete, draws.write),
         ("storage",),
         capabilities,
         expire=may_expire and subject.uses_clock,

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from sessionkit import lazy_session, session
 from sessionkit.testing._client import Client
 from sessionkit.testing._equal import alike
-from sessionkit.testing._sessions.told import ToldStorage
+from sessionkit.testing._sessions.noted import NotedStorage
 from sessionkit.testing._show import show
 from sessionkit.testing._subject import Subject
 from sessionkit.testing.context import FakeContext
@@ -43,7 +43,7 @@ class Bench:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.history = client.history
-        self.storage = ToldStorage(client.storage, self.history, client.name)
+        self.storage = NotedStorage(client.storage, self.history, client.name)
 
     def sessions(self, name: str = "sessions", **options: Any) -> Any:
         """Return strict sessions that begin with ``{"n": 0}``."""

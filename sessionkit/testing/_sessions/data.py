@@ -13,7 +13,7 @@ from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._sessions.bench import WAYS, Bench, add_one, bench
 from sessionkit.testing._subject import Subject
 from sessionkit.testing._suites import Collection
-from sessionkit.testing._table.basics import FALSY
+from sessionkit.testing._table.rows import FALSY
 
 data: Final[Collection[Subject]] = Collection()
 
@@ -58,7 +58,7 @@ async def changes_outlive_closing(subject: Subject) -> None:
 
 
 @data.promise(
-    "Falsy data, such as {} or 0, is data: no session begins anew because of it.",
+    "Falsy data, such as {} or 0, is data: no session starts again because of it.",
     hint="the storage asks 'if value' or 'value or None' where it means 'is not None'.",
 )
 async def falsy_data_is_kept(subject: Subject) -> None:
@@ -73,7 +73,7 @@ async def falsy_data_is_kept(subject: Subject) -> None:
 
 
 @data.promise(
-    "Assigning None deletes, and the chat begins anew.",
+    "Assigning None deletes, and the chat starts again.",
     hint="delete(), or write_if(key, None, ...), does not remove the value, or stores None.",
 )
 async def none_deletes(subject: Subject) -> None:
@@ -198,7 +198,7 @@ def _one_more(found: dict[str, Any]) -> dict[str, Any]:
 
 
 @data.promise(
-    "With enhance_storage(ttl=...), data is there until its timeout; then the chat begins anew.",
+    "With enhance_storage(ttl=...), data is there until its timeout; then the chat starts again.",
     hint="the storage changes {'__d': ..., 'e': ...}, the form in which a timeout is stored, or "
     "lets values expire by another clock.",
 )

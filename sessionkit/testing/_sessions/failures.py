@@ -10,12 +10,14 @@ from sessionkit.testing._sessions.bench import WAYS, Bench, Change, Way, add_one
 from sessionkit.testing._show import show
 from sessionkit.testing._subject import Subject
 from sessionkit.testing._suites import Collection
+from sessionkit.testing._table.expiry import ttl_of
 
 failures: Final[Collection[Subject]] = Collection()
 
 _MOMENTS: Final = 12
 _A_WHILE: Final = 0.02
 _LOCK_TIMEOUT: Final = 1.0
+_OTHERS: Final = 20
 
 
 class _HandlerError(Exception):
@@ -27,6 +29,10 @@ def _change_and_fail(found: Any) -> None:
     found["list"].append(2)
     msg = "the handler failed"
     raise _HandlerError(msg)
+
+
+def _counted(found: Any) -> Any:
+    return {"n": found["n"] + 1}
 
 
 async def _error_of(way: Way, at: Bench, change: Change) -> Any:
@@ -84,8 +90,8 @@ async def failed_write_keeps_the_old_data(subject: Subject) -> None:
 
 @failures.promise(
     "A stored value that is damaged is not written over: the update fails.",
-    hint="read() or read_with_revision() catches the error and gives None: the session begins "
-    "anew. Raise SessionDecodeError.",
+    hint="read() or read_with_revision() catches the error and gives None: the session starts "
+    "again. Raise SessionDecodeError.",
 )
 async def damaged_data_is_not_written_over(subject: Subject) -> None:
     for way in WAYS:
@@ -180,3 +186,37 @@ def _expect_error(at: Bench, error: Any, kind: type[Exception]) -> None:
     if not isinstance(error, kind):
         got = "no error" if error is None else show(error)
         at.history.fail(expected=kind.__name__, got=got)
+
+
+@failures.promise(
+    "A session whose value expires while it is open is stored all the same.",
+    hint="write_if() refuses the revision of a value that has expired since, removed or not.",
+    needs=("ttl", "time"),
+)
+async def expired_meanwhile_is_stored(subject: Subject) -> None:
+    for purges in (False, True):
+        subject.start_history()
+        async with bench(subject, stored={"n": 1}) as at:
+            sessions = at.sessions()
+            async with sessions.open(1) as opened:
+                add_one(opened.data)
+                await subject.pass_time(ttl_of(subject))
+                if purges and "purge_expired" in at.client.capabilities:
+                    await sessions.purge_expired()
+            await at.stored({"n": 2})
+
+
+@failures.promise(
+    "However many others are stored meanwhile, the data of an open session stays.",
+    hint="the storage makes room for new values by removing old ones: leave out the keys of "
+    "sessionkit.storages.authoring.open_keys(storage).",
+)
+async def open_session_stays_stored(subject: Subject) -> None:
+    async with bench(subject, stored={"n": 1}) as at:
+        sessions = at.sessions()
+        async with sessions.open(1) as opened:
+            add_one(opened.data)
+            at.history.note(f"# meanwhile {_OTHERS} other chats are stored")
+            for chat in range(2, 2 + _OTHERS):
+                await sessions.update(chat, _counted)
+        await at.stored({"n": 2})

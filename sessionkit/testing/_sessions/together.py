@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from sessionkit import lazy_session, merge_fields, session
-from sessionkit._drive import discard, is_awaitable
+from sessionkit._storage.sync_or_async import discard, is_awaitable
 from sessionkit.errors import SessionConflictError
 from sessionkit.testing._client import Client
 from sessionkit.testing._needs import LeftOut

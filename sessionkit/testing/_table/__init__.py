@@ -7,17 +7,11 @@ for _topic in (
     "values",
     "keys",
     "openings",
-    "closing",
     "damage",
     "limits",
-    "has",
     "listing",
     "batches",
     "revisions",
-    "conditions",
-    "timeouts",
-    "expires",
-    "touch",
-    "sync",
+    "expiry",
 ):
     import_module(f"{__name__}.{_topic}")

@@ -1,4 +1,4 @@
-"""Reading, writing, deleting."""
+"""Reading, writing, deleting, and asking whether something is stored."""
 
 from __future__ import annotations
 
@@ -6,158 +6,96 @@ from typing import Any, Final
 
 from sessionkit.testing._client import Client
 from sessionkit.testing._equal import alike
+from sessionkit.testing._ops import delete, has, read, write
 from sessionkit.testing._promises import promise
 from sessionkit.testing._subject import Subject
+from sessionkit.testing._table.rows import FALSY, each, promised, promised_of
 
-FALSY: Final[tuple[Any, ...]] = ({}, [], 0, "", False, 0.0)
+_ONE: Final[Any] = {"n": 1}
+_TWO: Final[Any] = {"n": 2}
+_RAISES: Final = "delete() uses del, remove() or unlink(), which raise if there is nothing."
+_LITERALLY: Final = ("1", "*", "?", "%", "_", "-10", "A")
 
-
-@promise(
+promised(
+    "missing_is_none",
     "A key under which nothing was written reads as None.",
-    hint="read() gives a default such as {} instead of None, or raises KeyError.",
+    "read() gives a default such as {} instead of None, or raises KeyError.",
+    [read("1")],
 )
-async def missing_is_none(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.expect_read("1", None)
-
-
-@promise(
+promised(
+    "written_is_read",
     "What was written is read.",
-    hint="write() puts the value somewhere else than where read() looks for it.",
+    "write() puts the value somewhere else than where read() looks for it.",
+    [write("1", _ONE), read("1")],
 )
-async def written_is_read(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"n": 1})
-        await storage.expect_read("1", {"n": 1})
-
-
-@promise(
+promised_of(
+    "falsy_is_data",
     "A falsy value, such as {} or 0, is data: it is not taken for missing.",
-    hint="the storage asks 'if value' or 'value or None' where it means 'is not None'.",
+    "the storage asks 'if value' or 'value or None' where it means 'is not None'.",
+    FALSY,
+    each(lambda value: [write("1", value), read("1")]),
 )
-async def falsy_is_data(subject: Subject) -> None:
-    for value in FALSY:
-        subject.start_history()
-        async with subject.client() as storage:
-            await storage.write("1", value)
-            await storage.expect_read("1", value)
-
-
-@promise(
+promised(
+    "write_replaces",
     "A write replaces the whole value.",
-    hint="write() inserts without replacing, or merges the new value into the old one.",
+    "write() inserts without replacing, or merges the new value into the old one.",
+    [write("1", {"a": 1}), write("1", {"b": 2}), read("1")],
 )
-async def write_replaces(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"a": 1})
-        await storage.write("1", {"b": 2})
-        await storage.expect_read("1", {"b": 2})
-
-
-@promise(
+promised_of(
+    "falsy_replaces",
     "A falsy value replaces what was stored.",
-    hint="write() does nothing, or deletes, if the value is falsy: 'if value' instead of "
-    "'is not None'.",
+    "write() does nothing, or deletes, if the value is falsy: 'if value' instead of 'is not None'.",
+    FALSY,
+    each(lambda value: [write("1", _ONE), write("1", value), read("1")]),
 )
-async def falsy_replaces(subject: Subject) -> None:
-    for value in FALSY:
-        subject.start_history()
-        async with subject.client() as storage:
-            await storage.write("1", {"n": 1})
-            await storage.write("1", value)
-            await storage.expect_read("1", value)
-
-
-@promise(
+promised(
+    "shorter_replaces_longer",
     "A shorter value replaces a longer one, and nothing of the longer one is left.",
-    hint="the file (or buffer) is written over without being cut to the new length.",
+    "the file (or buffer) is written over without being cut to the new length.",
+    [write("1", {"text": "x" * 100}), write("1", _ONE), read("1")],
 )
-async def shorter_replaces_longer(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"text": "x" * 100})
-        await storage.write("1", {"n": 1})
-        await storage.expect_read("1", {"n": 1})
-
-
-@promise(
+promised(
+    "write_leaves_others_alone",
     "A write changes no other key.",
-    hint="all values go to one place, whatever the key.",
+    "all values go to one place, whatever the key.",
+    [write("1", _ONE), write("2", _TWO), read("1")],
 )
-async def write_leaves_others_alone(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"n": 1})
-        await storage.write("2", {"n": 2})
-        await storage.expect_read("1", {"n": 1})
-
-
-@promise(
+promised(
+    "delete_removes",
     "What was deleted reads as None.",
-    hint="delete() only marks the value, or removes it from a cache and not from the data.",
+    "delete() only marks the value, or removes it from a cache and not from the data.",
+    [write("1", _ONE), delete("1"), read("1")],
 )
-async def delete_removes(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"n": 1})
-        await storage.delete("1")
-        await storage.expect_read("1", None)
-
-
-@promise(
+promised(
+    "delete_leaves_others_alone",
     "A delete changes no other key.",
-    hint="delete() removes by prefix or pattern, or removes everything.",
+    "delete() removes by prefix or pattern, or removes everything.",
+    [write("1", _ONE), write("2", _TWO), delete("1"), read("2")],
 )
-async def delete_leaves_others_alone(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"n": 1})
-        await storage.write("2", {"n": 2})
-        await storage.delete("1")
-        await storage.expect_read("2", {"n": 2})
-
-
-@promise(
+promised(
+    "deleting_a_missing_key_does_nothing",
     "Deleting a key under which nothing is stored does nothing.",
-    hint="delete() uses del, remove() or unlink(), which raise if there is nothing.",
+    _RAISES,
+    [delete("1"), read("1")],
 )
-async def delete_of_missing_is_no_error(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.delete("1")
-        await storage.expect_read("1", None)
-
-
-@promise(
+promised(
+    "deleting_twice_does_nothing",
     "Deleting a key a second time does nothing.",
-    hint="delete() uses del, remove() or unlink(), which raise if there is nothing.",
+    _RAISES,
+    [write("1", _ONE), delete("1"), delete("1"), read("1")],
 )
-async def delete_twice_is_no_error(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"n": 1})
-        await storage.delete("1")
-        await storage.delete("1")
-        await storage.expect_read("1", None)
-
-
-@promise(
+promised(
+    "write_after_delete",
     "A key that was deleted can be written again.",
-    hint="delete() leaves a mark behind that hides what is written later.",
+    "delete() leaves a mark behind that hides what is written later.",
+    [write("1", _ONE), delete("1"), write("1", _TWO), read("1")],
 )
-async def write_after_delete(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"n": 1})
-        await storage.delete("1")
-        await storage.write("1", {"n": 2})
-        await storage.expect_read("1", {"n": 2})
-
-
-@promise(
+promised(
+    "reading_changes_nothing",
     "Reading changes nothing: a value can be read again and again.",
-    hint="read() takes the value out (pop), or stores a default for a missing key.",
+    "read() takes the value out (pop), or stores a default for a missing key.",
+    [write("1", _ONE), read("1"), read("1"), read("2"), read("2")],
 )
-async def reading_changes_nothing(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"n": 1})
-        await storage.read("1")
-        await storage.expect_read("1", {"n": 1})
-        await storage.read("2")
-        await storage.expect_read("2", None)
 
 
 @promise(
@@ -182,3 +120,30 @@ async def write_numbers(storage: Client, count: int) -> None:
     with storage.history.summed_up(line):
         for n in range(count):
             await storage.write(str(n), {"n": n})
+
+
+promised(
+    "has_reports_what_is_stored",
+    "has() is True exactly if something is stored; it gives True or False.",
+    "has() gives the value or a count instead of a bool, or asks a cache.",
+    [has("1"), write("1", _ONE), has("1"), has("2"), delete("1"), has("1")],
+    needs=("has",),
+)
+promised_of(
+    "has_knows_falsy_values",
+    "has() is True for a falsy value.",
+    "has() is bool(read(key)) instead of read(key) is not None.",
+    FALSY,
+    each(lambda value: [write("1", value), has("1")]),
+    needs=("has",),
+)
+promised(
+    "has_takes_keys_literally",
+    "has() takes keys as they are: no patterns, no prefixes.",
+    "has() looks the key up by a pattern or prefix.",
+    lambda subject: [
+        *(write(key, _ONE) for key in ("-100", "a") if subject.limits.allows_key(key)),
+        *(has(key) for key in _LITERALLY if subject.limits.allows_key(key)),
+    ],
+    needs=("has",),
+)

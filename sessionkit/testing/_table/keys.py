@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
-from sessionkit.testing._client import Client
-from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._ops import Op, delete, read
 from sessionkit.testing._promises import promise
 from sessionkit.testing._subject import Subject
-from sessionkit.testing._table._cases import REFUSALS, with_fewest
+from sessionkit.testing._table.rows import REFUSALS, number_keys, promised_of, with_fewest
 
 
 class Family(NamedTuple):
@@ -55,19 +55,8 @@ FAMILIES: Final = (
         "Keys that look the same and are written with different characters are different keys.",
         "keys are normalised (NFC, NFKC), by the storage or by the file system.",
         (
-            "é",
-            "e\u0301",
-            "e",
-            "\u1100\u1161",
-            "가",
-            "ﬁ",
-            "fi",
-            "\uff11",
-            "1",
-            "K",
-            "\u212a",
-            "\u0430",
-            "a",
+            *("é", "e\u0301", "e", "\u1100\u1161", "가", "ﬁ", "fi", "\uff11", "1", "K"),
+            *("\u212a", "\u0430", "a"),
         ),
     ),
     Family(
@@ -81,26 +70,12 @@ FAMILIES: Final = (
         "Keys with *, ?, [, ] or % are taken as they are.",
         "keys are used as a pattern: in glob(), LIKE, KEYS or SCAN.",
         (
-            "*",
-            "**",
-            "?",
-            "a*",
-            "a?",
-            "ab",
-            "a",
-            "[a]",
-            "[ab]",
-            "a%",
-            "a_",
-            "_",
-            "%",
-            "[",
-            "]",
-            ".*",
+            *("*", "**", "?", "a*", "a?", "ab", "a", "[a]", "[ab]", "a%", "a_", "_", "%", "["),
+            *("]", ".*"),
         ),
     ),
     Family(
-        "keys_are_no_paths",
+        "keys_are_not_paths",
         "Keys such as .. and /etc are keys like any other, and lead nowhere else.",
         "keys are used as file names as they are: escape them.",
         (
@@ -115,19 +90,19 @@ FAMILIES: Final = (
         ("-a", "--", "--a", "-", "-1", "-100", "- 100", "+a", "@a", "#a", "!a", "$a"),
     ),
     Family(
-        "keys_are_no_numbers",
+        "keys_are_not_numbers",
         "Keys that are numbers of the same value are different keys.",
         "keys become numbers on their way: the column is of a numeric type, or JSON decodes them.",
         ("1", "01", "1.0", " 1", "1 ", "+1", "1e0", "0x1", "-0", "0", "00", "1_0", "10", "\u0661"),
     ),
     Family(
-        "keys_are_no_words_of_a_language",
+        "keys_are_not_literals",
         "Keys such as None, null or true are keys like any other.",
         "keys are decoded as JSON or YAML, or compared with None as text.",
         ("None", "null", "nil", "true", "True", "1", "0", "false", "NaN", "undefined", "{}", "[1]"),
     ),
     Family(
-        "keys_may_begin_alike",
+        "keys_may_share_a_beginning",
         "A key that is the beginning of another one is a different key.",
         "keys are looked up or deleted by prefix, or cut.",
         ("1", "10", "100", "-1", "-10", "-100", "-100/t1", "-100/t12", "3/-100", "3/-1", "3/"),
@@ -146,15 +121,7 @@ FAMILIES: Final = (
         "Keys with line ends and other control characters are taken as they are.",
         "keys are written one per line, or sent over a protocol of lines.",
         (
-            "a\nb",
-            "a\rb",
-            "a\r\nb",
-            "ab",
-            "a\tb",
-            "a\x01b",
-            "a\x1fb",
-            "a\x7fb",
-            "a\u2028b",
+            *("a\nb", "a\rb", "a\r\nb", "ab", "a\tb", "a\x01b", "a\x1fb", "a\x7fb", "a\u2028b"),
             "\ufeffa",
         ),
     ),
@@ -163,22 +130,12 @@ FAMILIES: Final = (
         "Keys in any script, emoji too, are taken as they are.",
         "keys are encoded by something smaller than UTF-8, or with errors='ignore'.",
         (
-            "🍕",
-            "🍔",
-            "👩",
-            "👩\u200d👧",
-            "👍",
-            "👍🏽",
-            "Привет",
-            "привет",
-            "你好",
-            "שלום",
-            "a\u200bb",
-            "ab",
+            *("🍕", "🍔", "👩", "👩\u200d👧", "👍", "👍🏽", "Привет", "привет", "你好", "שלום"),
+            *("a\u200bb", "ab"),
         ),
     ),
     Family(
-        "keys_may_be_names_of_insides",
+        "keys_may_be_internal_names",
         "Keys that the storage might use itself are keys like any other.",
         "the storage keeps data of its own among the sessions: give it a place apart.",
         (
@@ -206,53 +163,38 @@ FAMILIES: Final = (
 )
 
 
-async def are_told_apart(storage: Client, keys: Sequence[str]) -> None:
-    """Check that each of *keys* has a value of its own."""
-    for number, key in enumerate(keys, 1):
-        await storage.write(key, {"n": number})
-    for number, key in enumerate(keys, 1):
-        await storage.expect_read(key, {"n": number})
-    for key in keys[::2]:
-        await storage.delete(key)
-    for number, key in enumerate(keys, 1):
-        await storage.expect_read(key, None if number % 2 else {"n": number})
+def allows_key(subject: Subject, key: str) -> bool:
+    """Return whether *key* is inside the limits."""
+    return subject.limits.allows_key(key)
 
 
-def _promise_of(family: Family) -> None:
-    async def check(subject: Subject) -> None:
-        allowed = [key for key in family.keys if subject.limits.allows_key(key)]
-        if not allowed:
-            msg = "declared by Limits: no such keys"
-            raise LeftOut(msg)
-        await with_fewest(subject, allowed, are_told_apart, most=2)
-
-    check.__name__ = family.name
-    promise(family.sentence, hint=family.hint)(check)
+def _each_has_its_value(keys: Sequence[str]) -> list[Op]:
+    reads = [read(key) for key in keys]
+    return [*number_keys(keys), *reads, *map(delete, keys[::2]), *reads]
 
 
 for _family in FAMILIES:
-    _promise_of(_family)
-
-
-async def _are_told_apart_or_refused(storage: Client, keys: Sequence[str]) -> None:
-    await storage.write("1", {"n": 1})
-    taken: list[str] = []
-    for key in keys:
-        try:
-            await storage.write(key, {"key": len(taken)})
-        except REFUSALS:
-            continue
-        taken.append(key)
-    for number, key in enumerate(taken):
-        await storage.expect_read(key, {"key": number})
-    await storage.expect_read("1", {"n": 1})
+    _name, _sentence, _hint, _keys = _family
+    promised_of(_name, _sentence, _hint, _keys, _each_has_its_value, most=2, allowed=allows_key)
 
 
 @promise(
     "Keys with NUL or half a surrogate pair are different keys, or the write raises.",
     hint="keys are cut at NUL, or encoded with errors='ignore' or 'replace'.",
 )
-async def odd_keys_are_told_apart_or_refused(subject: Subject) -> None:
+async def odd_keys_are_distinguished_or_refused(subject: Subject) -> None:
+    async def check(keys: Sequence[str]) -> None:
+        async with subject.client() as storage:
+            await storage.write("1", {"n": 1})
+            taken: list[str] = []
+            for key in keys:
+                with suppress(*REFUSALS):
+                    await storage.write(key, {"key": len(taken)})
+                    taken.append(key)
+            for number, key in enumerate(taken):
+                await storage.expect_read(key, {"key": number})
+            await storage.expect_read("1", {"n": 1})
+
     odd = ("a", "a\x00", "a\x00b", "\x00", "\ud800", "\ud801", "a\udc00", "?", "\ufffd")
     allowed = [key for key in odd if subject.limits.allows_key(key)]
-    await with_fewest(subject, ["2", *allowed], _are_told_apart_or_refused, most=2)
+    await with_fewest(subject, ["2", *allowed], check, most=2)

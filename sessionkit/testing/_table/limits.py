@@ -9,7 +9,7 @@ from sessionkit.testing._limits import Limits, value_bytes
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._promises import promise
 from sessionkit.testing._subject import Subject
-from sessionkit.testing._table._cases import REFUSALS
+from sessionkit.testing._table.rows import REFUSALS
 
 _FOREIGN: Final = ("A", "a", "_", "/", ":", ".", " ", "é", "🍕", "%", "'", "\n", "\x00")
 _ERRORS: Final = "SessionEncodeError, InvalidSessionKeyError, ValueError or TypeError"
@@ -32,7 +32,7 @@ def _declared(limits: Limits, name: str) -> Any:
 
 
 @promise(
-    "Keys as long as declared are stored and told apart.",
+    "Keys as long as declared are stored and distinguished.",
     hint="the declared max_key_bytes is too large; a prefix or an escape counts as well.",
 )
 async def longest_keys_are_stored(subject: Subject) -> None:

@@ -2,59 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sessionkit.testing._client import Client
-from sessionkit.testing._kinds import is_pair
-from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._ops import Op, delete, read, write
 from sessionkit.testing._promises import promise
 from sessionkit.testing._show import show
 from sessionkit.testing._subject import Subject
-from sessionkit.testing._table._cases import with_fewest
-from sessionkit.testing._table.basics import FALSY, write_numbers
-from sessionkit.testing._table.keys import FAMILIES
+from sessionkit.testing._table.basics import write_numbers
+from sessionkit.testing._table.keys import FAMILIES, allows_key
+from sessionkit.testing._table.rows import (
+    FALSY,
+    LISTING,
+    changed,
+    each,
+    elsewhere,
+    expect_both_or_none,
+    lists,
+    number_keys,
+    promised,
+    promised_of,
+    run,
+    with_fewest,
+)
 
-_LISTING: Final = ("iter_keys", "iter_items")
 _PATTERNS: Final = ("a", "a*", "a*b", "a?", "a%", "a%b", "a_", "a_b", "axb", "[a]", "ab", "a[b]")
 _CASES: Final = ("a", "A", "ab", "AB", "aB", "é1", "É1")
 _ENDS: Final = ("a", "a\uffff", "a\U0010ffff", "a🍕", "a\x7f", "a\uffffb", "b", "aa", "a\x01")
-
-
-async def expect_listed(storage: Client, expected: Iterable[str], prefix: str = "") -> None:
-    """Check that listings give each of the *expected* keys once, and no other."""
-    wanted = sorted(expected)
-    listed = await storage.keys(prefix)
-    if _sorted(listed) != wanted:
-        storage.fail(expected=f"{show(wanted)}, in any order", got=show(listed))
-    pairs = await storage.items(prefix)
-    if _sorted([pair[0] for pair in pairs if is_pair(pair)]) != wanted:
-        storage.fail(expected=f"pairs for {show(wanted)}, in any order", got=show(pairs))
-
-
-def _sorted(keys: list[Any]) -> list[Any]:
-    return sorted(keys, key=str)
-
-
-async def _fill(storage: Client, keys: Iterable[str]) -> list[str]:
-    stored = list(keys)
-    for number, key in enumerate(stored, 1):
-        await storage.write(key, {"n": number})
-    return stored
-
-
-async def _expect_prefixes(subject: Subject, keys: tuple[str, ...]) -> None:
-    allowed = [key for key in keys if subject.limits.allows_key(key)]
-    if not allowed:
-        msg = "declared by Limits: no such keys"
-        raise LeftOut(msg)
-    await with_fewest(subject, allowed, _list_by_each_prefix, most=2)
-
-
-async def _list_by_each_prefix(storage: Client, keys: Sequence[str]) -> None:
-    await _fill(storage, keys)
-    for prefix in keys:
-        await expect_listed(storage, [key for key in keys if key.startswith(prefix)], prefix)
 
 
 @promise(
@@ -62,153 +37,133 @@ async def _list_by_each_prefix(storage: Client, keys: Sequence[str]) -> None:
     hint="one of the two is missing, or has another name.",
 )
 async def listing_is_both_or_none(subject: Subject) -> None:
-    offered = await subject.capabilities()
-    async with subject.client() as storage:
-        if len(offered.intersection(_LISTING)) == 1:
-            storage.fail(expected="both methods or none", got=f"only {_one(offered, _LISTING)}()")
+    await expect_both_or_none(subject, LISTING)
 
 
-def _one(offered: frozenset[str], names: tuple[str, ...]) -> str:
-    return next(name for name in names if name in offered)
-
-
-@promise(
+promised(
+    "empty_storage_lists_nothing",
     "A storage with nothing in it lists nothing.",
-    hint="the storage lists something of its own.",
-    needs=_LISTING,
+    "the storage lists something of its own.",
+    [read("1"), *lists()],
+    needs=LISTING,
 )
-async def empty_storage_lists_nothing(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.read("1")
-        await expect_listed(storage, [])
-
-
-@promise(
+promised(
+    "every_key_is_listed_once",
     "A listing gives every key once.",
-    hint="a key is listed again after it was overwritten, or only part of the keys is listed.",
-    needs=_LISTING,
+    "a key is listed again after it was overwritten, or only part of the keys is listed.",
+    [*number_keys(["1", "2", "-100"]), write("1", {"n": 4}), *lists()],
+    needs=LISTING,
 )
-async def every_key_is_listed_once(subject: Subject) -> None:
-    async with subject.client() as storage:
-        stored = await _fill(storage, ["1", "2", "-100"])
-        await storage.write("1", {"n": 4})
-        await expect_listed(storage, stored)
-
-
-@promise(
+promised(
+    "prefix_can_be_left_out",
     "iter_keys() and iter_items() can be called without a prefix.",
-    hint="prefix has no default: iter_keys(self, prefix='').",
-    needs=_LISTING,
+    "prefix has no default: iter_keys(self, prefix='').",
+    [write("1", {"n": 1}), *lists(None)],
+    needs=LISTING,
 )
-async def prefix_can_be_left_out(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"n": 1})
-        storage.expect(await storage.keys(None), ["1"])
-        storage.expect(await storage.items(None), [("1", {"n": 1})])
-
-
-@promise(
+promised_of(
+    "items_are_what_is_read",
     "iter_items() gives pairs of key and value, the value as read() gives it, falsy ones too.",
-    hint="items are left out by 'if value', or values are given as they are stored.",
-    needs=_LISTING,
+    "items are left out by 'if value', or values are given as they are stored.",
+    ({"n": 1}, *FALSY),
+    each(lambda value: [write("1", value), Op("iter_items", ("",))]),
+    needs=LISTING,
 )
-async def items_are_what_is_read(subject: Subject) -> None:
-    for value in ({"n": 1}, *FALSY):
-        subject.start_history()
-        async with subject.client() as storage:
-            await storage.write("1", value)
-            storage.expect(await storage.items(), [("1", value)])
-
-
-@promise(
+promised(
+    "deleted_is_not_listed",
     "What was deleted is not listed.",
-    hint="an index of keys is kept, and delete() does not change it.",
-    needs=_LISTING,
+    "an index of keys is kept, and delete() does not change it.",
+    [*number_keys(["1", "2"]), delete("1"), *lists(), write("1", {"n": 3}), *lists()],
+    needs=LISTING,
 )
-async def deleted_is_not_listed(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await _fill(storage, ["1", "2"])
-        await storage.delete("1")
-        await expect_listed(storage, ["2"])
-        await storage.write("1", {"n": 3})
-        await expect_listed(storage, ["1", "2"])
-
-
-@promise(
+promised(
+    "prefix_selects",
     "A listing with a prefix gives the keys that begin with it, and no others.",
-    hint="the prefix is ignored, or looked for anywhere in the key.",
-    needs=_LISTING,
+    "the prefix is ignored, or looked for anywhere in the key.",
+    [
+        *number_keys(["1", "10", "-1", "21", "2"]),
+        *(op for prefix in ("1", "-", "21", "3") for op in lists(prefix)),
+    ],
+    needs=LISTING,
 )
-async def prefix_selects(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await _fill(storage, ["1", "10", "-1", "21", "2"])
-        await expect_listed(storage, ["1", "10"], "1")
-        await expect_listed(storage, ["-1"], "-")
-        await expect_listed(storage, ["21"], "21")
-        await expect_listed(storage, [], "3")
 
 
-@promise(
-    "A prefix is taken literally: *, ?, [, % and _ stand for themselves.",
-    hint="the prefix goes into LIKE, GLOB, SCAN MATCH or glob() without being escaped.",
-    needs=_LISTING,
+def _list_by_each_prefix(keys: Sequence[str]) -> list[Op]:
+    return number_keys(keys) + [op for prefix in keys for op in lists(prefix)]
+
+
+promised_of(
+    "prefix_is_literal",
+    "A prefix is taken literally: *, ?, [, % and _ mean themselves.",
+    "the prefix goes into LIKE, GLOB, SCAN MATCH or glob() without being escaped.",
+    _PATTERNS,
+    _list_by_each_prefix,
+    needs=LISTING,
+    most=2,
+    allowed=allows_key,
 )
-async def prefix_is_no_pattern(subject: Subject) -> None:
-    await _expect_prefixes(subject, _PATTERNS)
-
-
-@promise(
+promised_of(
+    "prefix_is_case_sensitive",
     "A prefix tells upper from lower case.",
-    hint="LIKE does not tell case in SQLite and MySQL.",
-    needs=_LISTING,
+    "LIKE does not tell case in SQLite and MySQL.",
+    _CASES,
+    _list_by_each_prefix,
+    needs=LISTING,
+    most=2,
+    allowed=allows_key,
 )
-async def prefix_tells_case(subject: Subject) -> None:
-    await _expect_prefixes(subject, _CASES)
-
-
-@promise(
+promised_of(
+    "prefix_may_be_followed_by_anything",
     "A prefix selects keys whatever character follows it.",
-    hint="the end of the range is prefix + 'z' or prefix + '\\uffff', and some characters are "
-    "larger.",
-    needs=_LISTING,
+    "the end of the range is prefix + 'z' or prefix + '\\uffff', and some characters are larger.",
+    _ENDS,
+    _list_by_each_prefix,
+    needs=LISTING,
+    most=2,
+    allowed=allows_key,
 )
-async def prefix_may_be_followed_by_anything(subject: Subject) -> None:
-    await _expect_prefixes(subject, _ENDS)
 
 
 @promise(
     "Keys are listed as they were written, whatever characters they have.",
     hint="keys are listed in an escaped, hashed or cut form, or unescaped once too often.",
-    needs=_LISTING,
+    needs=LISTING,
 )
 async def listed_keys_are_as_written(subject: Subject) -> None:
+    async def list_all(keys: Sequence[str]) -> None:
+        await run(subject, [*number_keys(keys), *lists()])
+
     for family in FAMILIES:
-        keys = [key for key in family.keys if subject.limits.allows_key(key)]
         subject.start_history()
-        await with_fewest(subject, keys, _list_all)
+        keys = [key for key in family.keys if allows_key(subject, key)]
+        await with_fewest(subject, keys, list_all)
 
 
-async def _list_all(storage: Client, keys: Sequence[str]) -> None:
-    await expect_listed(storage, await _fill(storage, keys))
-
-
-@promise(
+promised(
+    "only_its_own_keys_are_listed",
     "A listing gives only keys of its own namespace.",
-    hint="the whole database is listed, or a namespace that begins alike.",
-    needs=_LISTING,
+    "the whole database is listed, or a namespace that begins alike.",
+    [
+        write("1", {"n": 1}),
+        elsewhere(write("2", {"n": 2})),
+        *lists(),
+        *map(elsewhere, lists()),
+    ],
+    needs=LISTING,
 )
-async def only_its_own_keys_are_listed(subject: Subject) -> None:
-    async with subject.client() as storage, subject.client() as second:
-        await storage.write("1", {"n": 1})
-        await second.write("2", {"n": 2})
-        await expect_listed(storage, ["1"])
-        await expect_listed(second, ["2"])
+promised(
+    "listed_values_are_isolated",
+    "With isolated = True, changing a value that was listed changes nothing that is stored.",
+    "iter_items() gives the stored objects themselves.",
+    [write("1", {"list": [1]}), changed(Op("iter_items", ("",))), read("1")],
+    needs=("isolated", *LISTING),
+)
 
 
 @promise(
     "A long listing is complete.",
     hint="only the first page is listed.",
-    needs=_LISTING,
+    needs=LISTING,
     timeout=120.0,
 )
 async def long_listings_are_complete(subject: Subject) -> None:
@@ -232,13 +187,14 @@ def _expect_numbers(storage: Client, keys: list[Any], count: int) -> None:
     "Keys may be written and deleted while a listing is under way: it goes on, gives no key "
     "twice, and misses none that was there all the time.",
     hint="the listing walks over what is being changed: take a copy of the keys first.",
-    needs=_LISTING,
+    needs=LISTING,
 )
-async def listing_bears_changes(subject: Subject) -> None:
-    for method in _LISTING:
+async def listing_survives_changes(subject: Subject) -> None:
+    for method in LISTING:
         subject.start_history()
         async with subject.client() as storage:
-            stored = await _fill(storage, ["1", "2", "3", "4"])
+            stored = ["1", "2", "3", "4"]
+            await _fill(storage, stored)
             listed: list[Any] = []
             async for item in storage.iterate(method):
                 key = item if method == "iter_keys" else item[0]
@@ -246,6 +202,11 @@ async def listing_bears_changes(subject: Subject) -> None:
                 listed.append(key)
             if len(set(listed)) < len(listed) or not set(stored) <= set(listed):
                 storage.fail(expected=f"{stored}, and no key twice", got=show(listed))
+
+
+async def _fill(storage: Client, keys: Sequence[str]) -> None:
+    for number, key in enumerate(keys, 1):
+        await storage.write(key, {"n": number})
 
 
 async def _change_meanwhile(storage: Client, key: str, *, is_first: bool) -> None:
@@ -260,7 +221,7 @@ async def _change_meanwhile(storage: Client, key: str, *, is_first: bool) -> Non
 @promise(
     "A listing can be given up before its end, and the storage goes on.",
     hint="the listing holds a lock or a cursor until its end: let go in 'finally'.",
-    needs=_LISTING,
+    needs=LISTING,
 )
 async def listing_can_be_given_up(subject: Subject) -> None:
     async with subject.client() as storage:
@@ -272,17 +233,3 @@ async def listing_can_be_given_up(subject: Subject) -> None:
         await storage.write("1", {"n": 4})
         await storage.expect_read("1", {"n": 4})
         storage.expect(sorted(await storage.keys()), ["1", "2", "3"])
-
-
-@promise(
-    "With isolated = True, changing a value that was listed changes nothing that is stored.",
-    hint="iter_items() gives the stored objects themselves.",
-    needs=("isolated", *_LISTING),
-)
-async def listed_values_are_isolated(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"list": [1]})
-        for _, value in await storage.items():
-            value["list"].append(2)
-        storage.history.note("# the value that was listed is changed: value['list'].append(2)")
-        await storage.expect_read("1", {"list": [1]})

@@ -6,15 +6,21 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial, reduce
 from typing import Any, Final
 
-from sessionkit.testing._client import Client
-from sessionkit.testing._equal import alike
-from sessionkit.testing._needs import LeftOut
+from sessionkit.testing._ops import read, write
 from sessionkit.testing._promises import promise
-from sessionkit.testing._show import show
 from sessionkit.testing._subject import Subject
-from sessionkit.testing._table._cases import REFUSALS, with_fewest
+from sessionkit.testing._table.rows import (
+    REFUSALS,
+    changed,
+    each,
+    expect_stored_or_refused,
+    promised,
+    promised_of,
+    with_fewest,
+)
 
 TYPES: Final[tuple[Any, ...]] = (
     1,
@@ -89,49 +95,121 @@ ANY_VALUES: Final[tuple[Any, ...]] = (
 )
 
 
-async def come_back(storage: Client, values: Sequence[Any]) -> None:
-    """Check that each of *values* is read as it was written."""
-    for value in values:
-        await storage.write("1", value)
-        await storage.expect_read("1", value)
+_NOT_DEEP: Final[Any] = 1
+DEEP: Final[Any] = reduce(lambda inside, _: [inside], range(60), _NOT_DEEP)
+
+COME_BACK: Final = each(lambda value: [write("1", value), read("1")])
 
 
-async def come_back_or_are_refused(storage: Client, values: Sequence[Any]) -> None:
-    """Check that none of *values* turns into something else."""
-    for value in values:
-        await storage.write("1", {"n": 1})
-        try:
-            await storage.write("1", value)
-        except REFUSALS:
-            await storage.expect_read("1", {"n": 1})
-        else:
-            found = await storage.read("1")
-            if not alike(found, value):
-                storage.fail(
-                    expected=f"an error from write(), or else all of it: {show(value)}",
-                    got=show(found),
+def _is_small_enough(subject: Subject, value: Any) -> bool:
+    return subject.limits.allows_value(value)
+
+
+promised_of(
+    "types_are_kept",
+    "Values come back with their types: 1, 1.0 and True are three different values.",
+    "values are stored as text without quotes, or numbers are converted on their way.",
+    TYPES,
+    COME_BACK,
+)
+promised_of(
+    "integers_are_exact",
+    "Integers of up to 64 bits come back exactly.",
+    "integers pass through a float, which is exact only up to 2**53.",
+    INTEGERS,
+    COME_BACK,
+)
+promised_of(
+    "floats_are_exact",
+    "Floats come back exactly.",
+    "floats are written with fewer digits than repr() gives, or stored in 32 bits.",
+    FLOATS,
+    COME_BACK,
+)
+promised_of(
+    "nested_values_come_back",
+    "Nested lists and dicts come back, with None, empty ones, and any text as key inside.",
+    "the storage flattens values, drops None or empty parts, or treats some keys specially.",
+    NESTED,
+    COME_BACK,
+)
+promised_of(
+    "deep_values_come_back",
+    "Deeply nested values come back.",
+    "something in the storage recurses, and gives up early.",
+    [DEEP],
+    COME_BACK,
+)
+promised_of(
+    "texts_come_back",
+    "Text of any language comes back character by character.",
+    "the encoding is not UTF-8, text is normalised or stripped, or line ends are converted: "
+    "open(..., encoding='utf-8', newline='').",
+    [*TEXTS, *({text: text} for text in TEXTS)],
+    COME_BACK,
+)
+promised_of(
+    "look_alikes_stay_data",
+    "Values that look like something else stay what they are: 'null' is text, and "
+    "{'__d': 1, 'v': 2} a dict.",
+    "the storage tells its own records from data by their looks: wrap every value alike.",
+    LOOK_ALIKES,
+    COME_BACK,
+)
+promised_of(
+    "large_values_come_back",
+    "Large values come back.",
+    "values are cut at a size: write in a loop, choose a larger column, or declare "
+    "Limits(max_value_bytes=...).",
+    ["x" * size for size in (300, 5_000, 70_000, 300_000)],
+    COME_BACK,
+    allowed=_is_small_enough,
+)
+promised_of(
+    "any_value_comes_back",
+    "A storage that declares any_value = True gives every Python value back as it was.",
+    "the codec turns tuples into lists, keys into text, or does not know the type.",
+    ANY_VALUES,
+    COME_BACK,
+    needs=("any_value",),
+)
+promised(
+    "what_was_written_may_be_changed",
+    "With isolated = True, changing a value after it was written changes nothing that is stored.",
+    "write() keeps the object itself: copy it, or do not declare isolated.",
+    [changed(write("1", {"list": [1]})), read("1")],
+    needs=("isolated",),
+)
+promised(
+    "what_was_read_may_be_changed",
+    "With isolated = True, changing a value that was read changes nothing that is stored.",
+    "read() gives the stored object itself, or a shallow copy: copy it deeply, or do not "
+    "declare isolated.",
+    [write("1", {"list": [1]}), changed(read("1")), read("1")],
+    needs=("isolated",),
+)
+
+
+async def _come_back_or_are_refused(
+    subject: Subject,
+    values: Sequence[Any],
+    errors: tuple[type[Exception], ...] = REFUSALS,
+) -> None:
+    async def check(values: Sequence[Any]) -> None:
+        old = {"n": 1}
+        async with subject.client() as storage:
+            for value in values:
+                await storage.write("1", old)
+                await expect_stored_or_refused(
+                    storage,
+                    partial(storage.write, "1", value),
+                    "1",
+                    new=value,
+                    old=old,
+                    errors=errors,
                 )
 
-
-def allowed(subject: Subject, values: Sequence[Any]) -> list[Any]:
-    """Return those of *values* that are not too large."""
-    return [value for value in values if subject.limits.allows_value(value)]
-
-
-@promise(
-    "Values come back with their types: 1, 1.0 and True are three different values.",
-    hint="values are stored as text without quotes, or numbers are converted on their way.",
-)
-async def types_are_kept(subject: Subject) -> None:
-    await with_fewest(subject, TYPES, come_back)
-
-
-@promise(
-    "Integers of up to 64 bits come back exactly.",
-    hint="integers pass through a float, which is exact only up to 2**53.",
-)
-async def integers_are_exact(subject: Subject) -> None:
-    await with_fewest(subject, INTEGERS, come_back)
+    await with_fewest(subject, values, check)
 
 
 @promise(
@@ -139,44 +217,7 @@ async def integers_are_exact(subject: Subject) -> None:
     hint="integers pass through a float, or wrap around.",
 )
 async def huge_integers_are_exact_or_refused(subject: Subject) -> None:
-    await with_fewest(subject, HUGE_INTEGERS, come_back_or_are_refused)
-
-
-@promise(
-    "Floats come back exactly.",
-    hint="floats are written with fewer digits than repr() gives, or stored in 32 bits.",
-)
-async def floats_are_exact(subject: Subject) -> None:
-    await with_fewest(subject, FLOATS, come_back)
-
-
-@promise(
-    "Nested lists and dicts come back, with None, empty ones, and any text as key inside.",
-    hint="the storage flattens values, drops None or empty parts, or treats some keys specially.",
-)
-async def nested_values_come_back(subject: Subject) -> None:
-    await with_fewest(subject, NESTED, come_back)
-
-
-@promise(
-    "Deeply nested values come back.",
-    hint="something in the storage recurses, and gives up early.",
-)
-async def deep_values_come_back(subject: Subject) -> None:
-    deep: Any = 1
-    for _ in range(60):
-        deep = [deep]
-    await with_fewest(subject, [deep], come_back)
-
-
-@promise(
-    "Text of any language comes back character by character.",
-    hint="the encoding is not UTF-8, text is normalised or stripped, or line ends are converted: "
-    "open(..., encoding='utf-8', newline='').",
-)
-async def texts_come_back(subject: Subject) -> None:
-    cases = [*TEXTS, *({text: text} for text in TEXTS)]
-    await with_fewest(subject, cases, come_back)
+    await _come_back_or_are_refused(subject, HUGE_INTEGERS)
 
 
 @promise(
@@ -185,29 +226,7 @@ async def texts_come_back(subject: Subject) -> None:
     hint="text is cut at NUL, or encoded with errors='ignore' or 'replace'.",
 )
 async def odd_texts_come_back_or_are_refused(subject: Subject) -> None:
-    await with_fewest(subject, ODD_TEXTS, come_back_or_are_refused)
-
-
-@promise(
-    "Values that look like something else stay what they are: 'null' is text, and "
-    "{'__d': 1, 'v': 2} a dict.",
-    hint="the storage tells its own records from data by their looks: wrap every value alike.",
-)
-async def look_alikes_stay_data(subject: Subject) -> None:
-    await with_fewest(subject, LOOK_ALIKES, come_back)
-
-
-@promise(
-    "Large values come back.",
-    hint="values are cut at a size: write in a loop, choose a larger column, or declare "
-    "Limits(max_value_bytes=...).",
-)
-async def large_values_come_back(subject: Subject) -> None:
-    large = allowed(subject, ["x" * size for size in (300, 5_000, 70_000, 300_000)])
-    if not large:
-        msg = f"declared by Limits(max_value_bytes={subject.limits.max_value_bytes})"
-        raise LeftOut(msg)
-    await with_fewest(subject, large, come_back)
+    await _come_back_or_are_refused(subject, ODD_TEXTS)
 
 
 @promise(
@@ -217,54 +236,5 @@ async def large_values_come_back(subject: Subject) -> None:
     "encoded is turned into text (default=str).",
 )
 async def unstorable_value_keeps_the_old_one(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"n": 1})
-        value = {"n": 2, "function": lambda: None}
-        try:
-            await storage.write("1", value)
-        except Exception:  # noqa: BLE001 (whatever fits)
-            await storage.expect_read("1", {"n": 1})
-        else:
-            found = await storage.read("1")
-            if not alike(found, value):
-                storage.fail(
-                    expected=f"an error from write(), or else all of it: {show(value)}",
-                    got=show(found),
-                )
-
-
-@promise(
-    "A storage that declares any_value = True gives every Python value back as it was.",
-    hint="the codec turns tuples into lists, keys into text, or does not know the type.",
-    needs=("any_value",),
-)
-async def any_value_comes_back(subject: Subject) -> None:
-    await with_fewest(subject, ANY_VALUES, come_back)
-
-
-@promise(
-    "With isolated = True, changing a value after it was written changes nothing that is stored.",
-    hint="write() keeps the object itself: copy it, or do not declare isolated.",
-    needs=("isolated",),
-)
-async def what_was_written_may_be_changed(subject: Subject) -> None:
-    async with subject.client() as storage:
-        value = {"list": [1]}
-        await storage.write("1", value)
-        value["list"].append(2)
-        storage.history.note("# the value that was written is changed: value['list'].append(2)")
-        await storage.expect_read("1", {"list": [1]})
-
-
-@promise(
-    "With isolated = True, changing a value that was read changes nothing that is stored.",
-    hint="read() gives the stored object itself, or a shallow copy: copy it deeply, or do not "
-    "declare isolated.",
-    needs=("isolated",),
-)
-async def what_was_read_may_be_changed(subject: Subject) -> None:
-    async with subject.client() as storage:
-        await storage.write("1", {"list": [1]})
-        (await storage.read("1"))["list"].append(2)
-        storage.history.note("# the value that was read is changed: value['list'].append(2)")
-        await storage.expect_read("1", {"list": [1]})
+    unstorable = {"n": 2, "function": lambda: None}
+    await _come_back_or_are_refused(subject, [unstorable], (Exception,))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
-from sessionkit._drive import resolve
-from sessionkit._types import ANY
+from sessionkit._storage.sync_or_async import resolve
+from sessionkit.protocols import ANY
 from sessionkit.testing._client import Client
 from sessionkit.testing._show import show
 from sessionkit.testing._suites import Collection
@@ -64,7 +64,7 @@ class _InsideError(OSError):
 @errors.promise(
     "An error of the storage inside comes through as it is: it is never taken for missing.",
     hint="the wrapper catches it and gives None, an empty dict or a value that it remembers. The "
-    "session would begin anew and write over what is stored.",
+    "session would start again and overwrite what is stored.",
 )
 async def read_errors_come_through(subject: WrapperSubject) -> None:
     for name, use in _READING.items():

@@ -1,4 +1,4 @@
-"""Storages of the kit for wrappers to stand on, that can do more or less."""
+"""Storages of the kit for wrappers to wrap, with more or fewer capabilities."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class _Opening:
 
 
 class Inside:
-    """A storage of the kit: it has the methods and declarations that it is told to have.
+    """A storage of the kit: it has the methods and declarations that are asked for.
 
     Args:
         rows: The data.
@@ -72,10 +72,10 @@ class Inside:
         self._opening = _Opening() if opening is None else opening
         offers = variant.offers
         for name in (*_ALWAYS, *sorted(offers)):
-            if hasattr(rows, name):
-                setattr(self, name, self._method(rows, name, variant.kind))
-            elif name in FLAGS:
+            if name in FLAGS:
                 setattr(self, name, True)
+            elif hasattr(rows, name):
+                setattr(self, name, self._method(rows, name, variant.kind))
         if "supports_expiry" in offers:
             self.clock = rows.clock
         if "identity" in offers:

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, NoReturn
 
-from sessionkit._drive import resolve
+from sessionkit._storage.sync_or_async import resolve
+from sessionkit.testing._asking import ask_for
 from sessionkit.testing._broken import BrokenPromise
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._promises import Promise
@@ -60,7 +61,7 @@ class WrapperSubject(Subject):
         return self._rows.setdefault(namespace, Rows(self.clock))
 
     def inside(self, namespace: str) -> Any:
-        """Return a storage for the wrapper to stand on."""
+        """Return a storage for the wrapper to wrap."""
         return Inside(self.rows(namespace), self.variant)
 
     async def wrapped(self, inner: object) -> Any:
@@ -83,7 +84,7 @@ class WrapperSubject(Subject):
     async def ask(self, promise: Promise) -> None:
         """Let the wrapped storage keep *promise*, or raise; say what the one inside offers."""
         try:
-            await promise.ask(self)
+            await ask_for(promise, self)
         except LeftOut as reason:
             raise LeftOut(_IN_MEMORY if _IN_MEMORY in str(reason) else reason) from None
         except BrokenPromise as error:
@@ -93,8 +94,8 @@ class WrapperSubject(Subject):
     def _open(self, namespace: str) -> Any:
         return self._wrap(self.inside(namespace))
 
-    def _spoil(self, namespace: str, _key: str) -> None:
-        self.rows(namespace).damaged = True
+    def _spoil(self, namespace: str, key: str) -> None:
+        self.rows(namespace).damaged = key
 
 
 class _Here:

@@ -22,16 +22,18 @@ basic("write() merges into what was there.", "write_replaces")(broken_basics.Mer
 basic("A shorter value is written over a longer one in place.", "shorter_replaces_longer")(
     broken_basics.Overlaying
 )
-basic("delete() is 'del rows[key]'.", "delete_of_missing_is_no_error", "delete_twice_is_no_error")(
-    broken_basics.DeleteRaises
-)
+basic(
+    "delete() is 'del rows[key]'.",
+    "deleting_a_missing_key_does_nothing",
+    "deleting_twice_does_nothing",
+)(broken_basics.DeleteRaises)
 basic("delete() leaves a mark that write() does not take away.", "write_after_delete")(
     broken_basics.Tombstones
 )
 basic("delete() takes the key for a pattern.", "keys_may_have_wildcards")(
     broken_basics.DeletingByPattern
 )
-basic("delete() removes all that begins with the key.", "keys_may_begin_alike")(
+basic("delete() removes all that begins with the key.", "keys_may_share_a_beginning")(
     broken_basics.DeletingByPrefix
 )
 basic("read() is pop().", "reading_changes_nothing")(broken_basics.Popping)
@@ -82,7 +84,7 @@ class RemovesDamaged(Reference):
             return None
 
 
-@basic("The write is done by the next call, whichever that is.", "reopening_keeps_data")
+@basic("The write is done by the next call of any kind.", "reopening_keeps_data")
 class OneBehind(Reference):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sessionkit._types import ANY, Expected
 from sessionkit.errors import SessionConflictError
+from sessionkit.protocols import ANY, Expected
 from sessionkit.testing._subject import Subject
 from tests.testing.mutants.on_disk import Files, Rows
 from tests.testing.mutants.registry import mutant
@@ -177,7 +177,7 @@ class WritesBehind(Files):
         self.flush()
 
 
-@on_disk("A lock file is left behind by whoever is killed.", "kill_leaves_old_or_new")
+@on_disk("A process that is killed leaves its lock file behind.", "kill_leaves_old_or_new")
 class LeavesLockBehind(Files):
     @contextmanager
     def locked(self) -> Generator[None, None, None]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from sessionkit._types import ANY, Expected
+from sessionkit.protocols import ANY, Expected
 from tests.testing.mutants.registry import mutant
 from tests.testing.mutants.times import TTL
 from tests.testing.reference import Reference, Row
@@ -82,8 +82,8 @@ class TouchWritesBack(Reference):
         return super().touch(key)
 
 
-@late("The count begins anew after an expiry.", "histories_keep_revisions", limits=TTL)
-class CountsAnewAfterExpiry(Reference):
+@late("The count starts again after an expiry.", "histories_keep_revisions", limits=TTL)
+class RestartsCountAfterExpiry(Reference):
     def new_revision(self, key: str) -> int:
         row = self.live(key)
         counts: dict[str, int] = self.disk.__dict__.setdefault("counts", {})

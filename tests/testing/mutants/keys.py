@@ -79,19 +79,19 @@ placed(
     lambda key: key.rstrip(" "),
     "keys_differ_by_whitespace",
 )
-placed("FileNames", "Keys are paths.", posixpath.normpath, "keys_are_no_paths")
+placed("FileNames", "Keys are paths.", posixpath.normpath, "keys_are_not_paths")
 placed(
     "Options",
     "Keys are arguments of a program.",
     lambda key: key.lstrip("-"),
     "keys_may_look_like_options",
 )
-placed("NumericColumn", "The column takes numbers for numbers.", _number, "keys_are_no_numbers")
+placed("NumericColumn", "The column takes numbers for numbers.", _number, "keys_are_not_numbers")
 placed(
     "NamesOfNothing",
     "None and null are names of nothing.",
     lambda key: "" if key in ("None", "null") else key,
-    "keys_are_no_words_of_a_language",
+    "keys_are_not_literals",
 )
 placed(
     "WithoutQuotes",
@@ -139,16 +139,16 @@ placed(
     "UpToNUL",
     "Keys end at the first NUL, as in C.",
     lambda key: key.split("\x00")[0],
-    "odd_keys_are_told_apart_or_refused",
+    "odd_keys_are_distinguished_or_refused",
 )
 placed(
     "ReplacedSurrogates",
     "Keys are encoded as UTF-8, with errors='replace'.",
     lambda key: key.encode("utf-8", "replace").decode(),
-    "odd_keys_are_told_apart_or_refused",
+    "odd_keys_are_distinguished_or_refused",
 )
 placed("SmallHash", "Keys are hashed, and collide.", _one_of_1000, "many_keys_are_kept")
 
-mutant("keys", "A lock file lies beside the file.", "keys_may_be_names_of_insides")(
+mutant("keys", "A lock file lies beside the file.", "keys_may_be_internal_names")(
     broken_basics.Locking
 )

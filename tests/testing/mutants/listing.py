@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from sessionkit.errors import SessionListingError
 from tests.testing import broken_sets
 from tests.testing.mutants.registry import mutant, with_fresh
 from tests.testing.reference import Reference
 
 of_sets = partial(mutant, "listing")
 
-of_sets("The prefix is a pattern of glob(), or of SCAN MATCH.", "prefix_is_no_pattern")(
+of_sets("The prefix is a pattern of glob(), or of SCAN MATCH.", "prefix_is_literal")(
     broken_sets.PrefixAsPattern
 )
 of_sets("The prefix is looked for anywhere in the key.", "prefix_selects")(
@@ -26,10 +28,10 @@ of_sets("Only the first page is listed.", "long_listings_are_complete")(broken_s
 of_sets("A key is listed twice, as SCAN may do.", "every_key_is_listed_once")(
     broken_sets.ListsTwice
 )
-of_sets("Listing walks over the dict that is being changed.", "listing_bears_changes")(
+of_sets("Listing walks over the dict that is being changed.", "listing_survives_changes")(
     broken_sets.ListsLive
 )
-of_sets("Pages are found by position: a delete makes a gap.", "listing_bears_changes")(
+of_sets("Pages are found by position: a delete makes a gap.", "listing_survives_changes")(
     broken_sets.ListsWithGap
 )
 of_sets("A key stays in the index when it is deleted.", "deleted_is_not_listed")(
@@ -75,7 +77,7 @@ def _like(pattern: str, key: str) -> bool:
     return re.fullmatch(spelled, key, re.DOTALL | re.IGNORECASE) is not None
 
 
-@of_sets("The prefix goes into LIKE.", "prefix_is_no_pattern", "prefix_tells_case")
+@of_sets("The prefix goes into LIKE.", "prefix_is_literal", "prefix_is_case_sensitive")
 class PrefixInLike(Reference):
     def iter_keys(self, prefix: str = "") -> Iterator[Any]:
         return (key for key in super().iter_keys() if _like(f"{prefix}%", key))
@@ -87,6 +89,18 @@ class DropsBetweenPages(Reference):
         for number, key in enumerate(super().iter_keys(prefix)):
             if number == 0 or number % 100:
                 yield key
+
+
+of_sets("A listing ends at the first value that cannot be decoded.", "listing_goes_past_damage")(
+    broken_sets.ListsUpToDamage
+)
+
+
+@of_sets("What cannot be decoded is left out of listings silently.", "listing_goes_past_damage")
+class ListsWithoutDamage(Reference):
+    def iter_items(self, prefix: str = "") -> Iterator[Any]:
+        with suppress(SessionListingError):
+            yield from super().iter_items(prefix)
 
 
 @of_sets("Names that begin with a dot are taken for hidden files.", "listed_keys_are_as_written")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sessionkit.testing import BrokenPromise
+from sessionkit.testing._asking import ask_for
 from sessionkit.testing._machine import search
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._promises import promises
@@ -36,7 +37,7 @@ def catching(mutant: Mutant, names: Iterable[str], *, seed: int = 0) -> set[str]
 async def _breaks(mutant: Mutant, name: str, seed: int) -> bool:
     with mutant.subject(seed=seed) as subject:
         try:
-            await promise_named(name).ask(subject)
+            await ask_for(promise_named(name), subject)
         except LeftOut:
             return False
         except BrokenPromise:

@@ -12,8 +12,8 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sessionkit._types import ANY, Expected
 from sessionkit.errors import SessionConflictError
+from sessionkit.protocols import ANY, Expected
 
 if TYPE_CHECKING:
     from pathlib import Path

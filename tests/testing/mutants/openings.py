@@ -24,6 +24,12 @@ of_openings("A dict of its own for each opening.", "second_opening_sees_the_same
 of_openings("What was read once is kept, and never read again.", "changes_of_others_are_seen")(
     broken_places.Cached
 )
+of_openings("A file that is removed is written on.", "lost_storage_acknowledges_nothing")(
+    broken_places.GoesOnWithoutFile
+)
+of_openings("The worker ends with what it cannot decode.", "damage_disturbs_no_other")(
+    broken_places.DiesOfDamage
+)
 of_openings("All data is loaded at opening, and written as a whole.", "writes_of_others_are_kept")(
     broken_places.WrittenAsAWhole
 )
@@ -34,7 +40,7 @@ of_openings("identity is the same for all data.", "identity_names_the_data")(
     broken_places.OneIdentity
 )
 of_openings("identity is id(self).", "identity_names_the_data")(broken_places.OwnIdentity)
-of_openings("close() raises the second time.", "closing_twice_is_no_error")(
+of_openings("close() raises the second time.", "closing_twice_does_nothing")(
     broken_places.ClosedOnce
 )
 of_openings("A closed storage reads as empty.", "closed_storage_does_not_say_missing")(
@@ -76,7 +82,7 @@ class WritesAtTheEnd(Reference):
         super().close()
 
 
-@of_openings("Opening makes the table anew.", "reopening_keeps_data")
+@of_openings("Opening creates the table again.", "reopening_keeps_data")
 class EmptiesAtOpening(Reference):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -122,7 +128,7 @@ class PrefixCounts(Limited):
         return super().place(f"session-{key}").removeprefix("session-")
 
 
-@of_openings("The revision is drawn anew at opening.", "revisions_outlive_closing")
+@of_openings("Opening draws a new revision.", "revisions_outlive_closing")
 class NumbersAtOpening(Reference):
     openings = itertools.count(1)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from sessionkit._types import ANY, Clock, Expected
 from sessionkit.errors import SessionConflictError
+from sessionkit.protocols import ANY, Clock, Expected
+from tests.testing.broken_steps import Replicas
 from tests.testing.mutants.registry import mutant
 from tests.testing.mutants.remote import Locked, Remote
 from tests.testing.mutants.times import TTL
@@ -70,7 +72,7 @@ class TwoQuestions(Remote):
         return value, revision
 
 
-@racing("Items are fetched key by key, and some are gone.", "listing_bears_writes_among_tasks")
+@racing("Items are fetched key by key, and some are gone.", "listing_survives_writes_among_tasks")
 class ListsThenFetches(Remote):
     async def iter_items(self, prefix: str = "") -> AsyncIterator[Any]:
         for key in await self.ask("iter_keys", prefix):
@@ -113,6 +115,77 @@ class ReadingDeletes(Remote):
         return value
 
 
+class Three:
+    """The three methods behind a network: a question has a way there, and an answer one back."""
+
+    def __init__(self, disk: Disk, clock: Clock, ttl: float | None = None) -> None:
+        self.server = Locked(disk, clock, ttl)
+
+    async def ask(self, server: Locked, method: str, *given: Any) -> Any:
+        await asyncio.sleep(0)
+        answer = getattr(server, method)(*given)
+        await asyncio.sleep(0)
+        return answer
+
+    async def read(self, key: str) -> Any:
+        return await self.ask(self.server, "read", key)
+
+    async def write(self, key: str, value: Any) -> Any:
+        await self.ask(self.server, "write", key, value)
+
+    async def delete(self, key: str) -> Any:
+        await self.ask(self.server, "delete", key)
+
+
+@racing(
+    "Two replicas are written one after the other, and reads take turns.",
+    "an_order_explains_all_answers_among_tasks",
+)
+class TakesTurns(Three):
+    def __init__(self, disk: Disk, clock: Clock, ttl: float | None = None) -> None:
+        super().__init__(disk, clock, ttl)
+        other: Disk = disk.__dict__.setdefault("replica", Disk())
+        self.replica = Locked(other, clock, ttl)
+        self.turns = itertools.cycle((self.server, self.replica))
+
+    async def read(self, key: str) -> Any:
+        return await self.ask(next(self.turns), "read", key)
+
+    async def write(self, key: str, value: Any) -> Any:
+        await super().write(key, value)
+        await self.ask(self.replica, "write", key, value)
+
+    async def delete(self, key: str) -> Any:
+        await super().delete(key)
+        await self.ask(self.replica, "delete", key)
+
+
+@racing(
+    "Who reads a key that is being read waits for that answer, which may be old by then.",
+    "an_order_explains_all_answers_among_tasks",
+)
+class JoinsReads(Three):
+    def __init__(self, disk: Disk, clock: Clock, ttl: float | None = None) -> None:
+        super().__init__(disk, clock, ttl)
+        self.under_way: dict[str, asyncio.Future[Any]] = {}
+
+    async def read(self, key: str) -> Any:
+        if key in self.under_way:
+            return await self.under_way[key]
+        answer = self.under_way[key] = asyncio.get_running_loop().create_future()
+        answer.set_result(await super().read(key))
+        return await self.under_way.pop(key)
+
+
+@racing(
+    "Two copies are changed one after the other, and threads read them in turn.",
+    "an_order_explains_all_answers_among_threads",
+)
+class TwoCopies(Replicas):
+    def __init__(self, disk: Disk, clock: Clock, _ttl: float | None = None) -> None:
+        super().__init__(disk, clock)
+
+
 @racing("There is no lock.", "one_of_two_conditional_writes_wins_among_threads")
 class WithoutLock(Reference):
     pass
@@ -146,7 +219,7 @@ class TwoLocks(Locked):
 
 @racing(
     "The listing walks over the dict, and another thread changes it.",
-    "listing_bears_writes_among_threads",
+    "listing_survives_writes_among_threads",
 )
 class WalksOverDict(Locked):
     def iter_keys(self, prefix: str = "") -> Any:
@@ -177,7 +250,7 @@ class KeepsLock(Remote):
 
 @racing(
     "Calls of one moment share a task, which the first cancellation ends for all.",
-    "cancelled_call_disturbs_no_other",
+    "cancelled_call_leaves_others_alone",
 )
 class SharesOneTask(Remote):
     def __init__(self, disk: Disk, clock: Clock, ttl: float | None = None) -> None:
@@ -216,7 +289,7 @@ class ClosesAtOnce(Remote):
 
 
 @racing(
-    "A queue belongs to the event loop of its first use, and another one waits for ever.",
+    "A queue belongs to the event loop of its first use, and another one waits without end.",
     "second_event_loop_is_served_or_refused",
 )
 class QueueOfOneLoop(Remote):

@@ -79,7 +79,7 @@ def mutant(
 
 
 def with_fresh(kind: type[Any], **shared: Callable[[], Any]) -> Callable[..., Subject]:
-    """Return what makes the kit over *kind*, whose shared attributes are made anew for each."""
+    """Return what makes the kit over *kind*, whose shared attributes are made for each."""
 
     def subject(**options: Any) -> Subject:
         made = {name: make() for name, make in shared.items()}

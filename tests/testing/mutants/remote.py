@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
-from sessionkit._types import Clock, Expected
+from sessionkit.errors import SessionListingError
+from sessionkit.protocols import Clock, Expected
 from tests.testing.reference import Disk, Reference
 
 
@@ -15,6 +16,24 @@ def lock_of(disk: Disk) -> threading.RLock:
     """Return the one lock of all openings of *disk*."""
     lock: threading.RLock = disk.__dict__.setdefault("lock", threading.RLock())
     return lock
+
+
+def at_once(items: Iterator[Any]) -> Iterator[Any]:
+    """Go through *items* now; give them again, and then what they raised."""
+    listed: list[Any] = []
+    error: SessionListingError | None = None
+    try:
+        for item in items:
+            listed.append(item)
+    except SessionListingError as raised:
+        error = raised
+    return again(listed, error)
+
+
+def again(listed: list[Any], error: SessionListingError | None) -> Iterator[Any]:
+    yield from listed
+    if error is not None:
+        raise error
 
 
 class Locked(Reference):
@@ -46,7 +65,7 @@ class Locked(Reference):
 
     def iter_items(self, prefix: str = "") -> Any:
         with self.lock:
-            return iter(list(super().iter_items(prefix)))
+            return at_once(super().iter_items(prefix))
 
     def read_with_revision(self, key: str) -> Any:
         with self.lock:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from sessionkit._types import ANY, Expected
 from sessionkit.errors import SessionConflictError
+from sessionkit.protocols import ANY, Expected
 from tests.testing import broken_revisions
 from tests.testing.mutants.registry import mutant
 from tests.testing.reference import Reference, Row
@@ -27,7 +27,7 @@ conditional("A conditional delete is a delete.", "stale_delete_is_refused")(
 conditional("An UPDATE that finds no row is taken for success.", "revision_of_deleted_is_refused")(
     broken_revisions.NothingIsUnchanged
 )
-conditional("The count begins at 1 after a delete.", "revisions_do_not_begin_anew")(
+conditional("The count begins at 1 after a delete.", "revisions_do_not_restart")(
     broken_revisions.CountedPerKey
 )
 conditional("The count is kept in the object.", "revisions_hold_across_openings")(
@@ -42,7 +42,7 @@ conditional("The revision is the length of the value.", "different_values_differ
 conditional("A deleted key counts as stored.", "deleted_counts_as_nothing")(
     broken_revisions.DeletedStays
 )
-conditional("A conflict is told by returning the old revision.", "stale_revision_is_refused")(
+conditional("A conflict is reported by returning the old revision.", "stale_revision_is_refused")(
     broken_revisions.PretendsToWrite
 )
 conditional("Revisions are compared without the key.", "revision_belongs_to_its_key")(
@@ -65,7 +65,7 @@ class OwnError(Reference):
             raise RuntimeError("changed") from None
 
 
-@conditional("A clash is told by returning None.", "stale_revision_is_refused")
+@conditional("A clash is reported by returning None.", "stale_revision_is_refused")
 class ReturnsNone(Reference):
     def write_if(self, *given: Any, **options: Any) -> Any:
         try:
@@ -108,7 +108,7 @@ class ZeroForMissing(Reference):
 
 
 @conditional(
-    "The refused value is stored, and then the clash is told.", "stale_revision_is_refused"
+    "The refused value is stored, and then the clash is reported.", "stale_revision_is_refused"
 )
 class WritesFirst(Reference):
     def write_if(

@@ -20,8 +20,8 @@ timed("'now > expires' instead of 'now >= expires'.", "timeout_is_exact")(broken
 timed("The timeout runs from the first write.", "value_lives_until_its_timeout")(
     broken_times.FromFirstWrite
 )
-timed("Reading renews.", "reading_renews_no_timeout")(broken_times.ReadRenews)
-timed("A key keeps its old expiry.", "expired_can_be_written_anew")(broken_times.OldExpiryStays)
+timed("Reading renews.", "reading_does_not_renew")(broken_times.ReadRenews)
+timed("A key keeps its old expiry.", "expired_can_be_written_again")(broken_times.OldExpiryStays)
 timed("delete() of what has expired raises.", "expired_can_be_deleted")(
     broken_times.DeleteLooksFirst
 )
@@ -40,9 +40,12 @@ timed("touch() only tells.", "touch_renews")(broken_times.TouchForGood)
 timed("A conditional write sets no timeout.", "conditional_write_sets_timeout")(
     broken_times.ConditionalWithoutTimeout
 )
+timed("A revision is refused once its value has been purged.", "revision_outlives_its_value")(
+    broken_times.PurgedRevisionRefused
+)
 expiring("purge_expired() removes everything.", "purge_keeps_what_lives")(broken_times.PurgesAll)
 expiring("expires= is ignored.", "value_is_gone_at_its_expiry")(broken_times.ExpiryIgnored)
-expiring("An expiry in the past means 'for ever'.", "expiry_in_the_past_is_gone_at_once")(
+expiring("An expiry in the past means 'no expiry'.", "expiry_in_the_past_is_gone_at_once")(
     broken_times.PastIsForever
 )
 
@@ -126,3 +129,8 @@ class RemovesWhenRead(Reference):
 
     def iter_keys(self, prefix: str = "") -> Iterator[Any]:
         return (key for key in list(self.disk.rows) if key.startswith(prefix))
+
+
+timed("purge_expired() decodes each value to look for its expiry.", "purge_goes_past_damage")(
+    broken_times.PurgesByReading
+)

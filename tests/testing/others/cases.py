@@ -11,8 +11,8 @@ NO_LIMITS: Final = Limits()
 IN_MEMORY: Final = Limits(shared=False, durable=False)
 SLOW: Final = (
     "keys_differ_by_separators",
-    "keys_may_begin_alike",
-    "keys_are_no_paths",
+    "keys_may_share_a_beginning",
+    "keys_are_not_paths",
     "types_are_kept",
     "falsy_is_data",
     "texts_come_back",

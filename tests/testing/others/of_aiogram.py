@@ -12,7 +12,7 @@ from tests.testing.others.redis_client import connect
 
 
 class OverAiogram:
-    """Keeps a value in the data of a destiny: data is a dict, and empty data is no data."""
+    """Keeps a value in the data of a destiny: data is a dict, and empty data means none."""
 
     def __init__(self, storage: BaseStorage) -> None:
         self._storage = storage

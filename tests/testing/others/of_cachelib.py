@@ -1,13 +1,11 @@
-"""cachelib's caches as storages of sessions, told to keep everything for ever."""
+"""cachelib's caches as storages of sessions, which keep everything without a timeout."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from cachelib import BaseCache, FileSystemCache, SimpleCache
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class OverCachelib:
@@ -21,7 +19,7 @@ class OverCachelib:
 
     def write(self, key: str, value: Any) -> None:
         if not self._cache.set(key, value):
-            raise OSError("set() told that it failed")
+            raise OSError("set() reported that it failed")
 
     def delete(self, key: str) -> None:
         self._cache.delete(key)
@@ -39,6 +37,6 @@ def simple(_namespace: str) -> OverCachelib:
 
 
 def empty_files(namespace: str, key: str, folder: Path) -> None:
-    """Leave all files empty, as a full disk or a power cut does."""
-    for file in (folder / namespace).iterdir():
-        file.write_bytes(b"")
+    """Leave the file of *key* empty, as a full disk or a power cut does."""
+    untyped: Any = FileSystemCache(str(folder / namespace), threshold=0, default_timeout=0)
+    Path(untyped._get_filename(key)).write_bytes(b"")

@@ -4,14 +4,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, assert_type
 
-from sessionkit import (
-    LazySession,
-    LazySessionFlavor,
-    LazySessions,
-    SyncLazySession,
-    lazy_session,
-    session_data,
-)
+from sessionkit import LazySession, LazySessionFlavor, LazySessions, lazy_session
+from sessionkit.adapters import session_data
+from sessionkit.types import SyncLazySession
 
 
 @dataclass
@@ -56,8 +51,8 @@ async def on_text(ctx: Context) -> str:
     assert_type(await pizza.data, Pizza)
     pizza.data = Pizza()
     pizza.data = doubled(pizza.data)
-    await pizza.revert()
-    await pizza.reset()
+    pizza.revert()
+    pizza.reset()
     assert_type(await session_data(ctx), Any)
     return "handled"
 

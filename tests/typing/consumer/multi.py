@@ -8,7 +8,6 @@ from sessionkit import (
     LazySessions,
     MemorySessionStorage,
     MultiSession,
-    MultiSessions,
     SessionFlavor,
     Sessions,
     keys,
@@ -16,6 +15,7 @@ from sessionkit import (
     multi_session,
     session,
 )
+from sessionkit.types import MultiSessions
 
 
 @dataclass

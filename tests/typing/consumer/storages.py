@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from typing import Any, assert_type
 
 from sessionkit import (
-    Converter,
     MemorySessionStorage,
-    SessionLock,
     Sessions,
     SQLiteSessionStorage,
-    Storage,
     enhance_storage,
     session,
     storage_from_url,
 )
+from sessionkit.protocols import Converter, SessionLock, Storage
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What is no storage, lock or converter."""
+"""What is not a storage, lock or converter."""
 
 from sessionkit import session
 

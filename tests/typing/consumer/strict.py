@@ -13,8 +13,8 @@ from sessionkit import (
     keys,
     merge_fields,
     session,
-    session_data,
 )
+from sessionkit.adapters import session_data
 
 
 class Prefs(TypedDict):

@@ -11,7 +11,8 @@ from telebot import TeleBot
 from telebot.async_telebot import AsyncTeleBot
 from telebot.types import CallbackQuery, Message
 
-from sessionkit import LazySession, Session, SyncLazySession, SyncSession, lazy_session, session
+from sessionkit import LazySession, Session, SyncSession, lazy_session, session
+from sessionkit.types import SyncLazySession
 from sessionkit_telebot import install, with_session
 
 

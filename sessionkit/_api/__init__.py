@@ -1,0 +1,1 @@
+"""The objects that users make at set-up: options in, ``Sessions`` out."""

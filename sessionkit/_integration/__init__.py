@@ -1,0 +1,1 @@
+"""What ``install`` and ``with_session`` means, in any framework."""

@@ -1,0 +1,1 @@
+"""What all storages share, and how sessions use them."""

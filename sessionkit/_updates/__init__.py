@@ -1,0 +1,1 @@
+"""Chat, user and topic of any framework's update."""

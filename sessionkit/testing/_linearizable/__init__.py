@@ -1,0 +1,1 @@
+"""Whether any order of the calls explains what many clients saw: linearizability."""
