@@ -53,7 +53,7 @@ class PostgresEngine:
     Args:
         wire: The way to the server.
         statements: What is said to it.
-        create_table: Whether the table is created if it is missing.
+        create_table: Whether the first write creates the table if it is missing.
         of_database: Whether the time is that of the server.
     """
 
@@ -65,7 +65,7 @@ class PostgresEngine:
         self._say = statements
         self._create_table = create_table
         self._of_database = of_database
-        self._ready = False
+        self._found = False
 
     async def load(self, keys: Sequence[str]) -> Sequence[Stored | SessionError | None]:
         """Return what is stored under each of *keys*."""
@@ -83,7 +83,7 @@ class PostgresEngine:
 
     async def apply(self, writes: Sequence[Write]) -> Sequence[bool | SessionError]:
         """Do *writes*; return which had what they expected."""
-        await self._prepare()
+        await self._create_if_missing()
         ways: dict[Way, list[Write]] = {}
         for write in writes:
             ways.setdefault(self._way(write), []).append(write)
@@ -127,8 +127,8 @@ class PostgresEngine:
         return await self._ask(many, array(TEXTS, names))
 
     async def _ask(self, statement: Statement, *values: Value) -> list[Row]:
-        await self._prepare()
-        return await self.wire.ask(statement, *values)
+        """Return the rows of *statement*: none while the table is still to be created."""
+        return await self.wire.ask(statement, *values) if await self._is_there() else []
 
     def _way(self, write: Write) -> Way:
         say, expected = self._say, write.expected
@@ -211,23 +211,30 @@ class PostgresEngine:
             return error
         return Stored(raw, revision.decode(), self._shown(expires))
 
-    async def _prepare(self) -> None:
-        """Look for the table once, and create it if need be."""
-        if self._ready:
+    async def _create_if_missing(self) -> None:
+        if await self._is_there():
             return
-        if not await self._has_table():
-            if not self._create_table:
-                msg = (
-                    f"there is no table {self._say.table} in {self.wire.name}: create it "
-                    "(docs/postgres.md has the SQL), or give create_table=True"
-                )
-                raise SessionError(msg)
-            try:
-                await self.wire.run(";".join(self._say.make))
-            except RefusedError as error:
-                if error.code not in _EXISTS_NOW or not await self._has_table():
-                    raise
-        self._ready = True
+        try:
+            await self.wire.run(";".join(self._say.make))
+        except RefusedError as error:
+            if error.code not in _EXISTS_NOW or not await self._has_table():
+                raise
+        self._found = True
+
+    async def _is_there(self) -> bool:
+        """Return whether the table is there, which is looked for until it was found.
+
+        Raises:
+            SessionError: It is not, and is not to be created.
+        """
+        self._found = self._found or await self._has_table()
+        if not (self._found or self._create_table):
+            msg = (
+                f"there is no table {self._say.table} in {self.wire.name}: create it "
+                "(docs/postgres.md has the SQL), or give create_table=True"
+            )
+            raise SessionError(msg)
+        return self._found
 
     async def _has_table(self) -> bool:
         rows = await self.wire.ask(self._say.look, self._say.table.encode())

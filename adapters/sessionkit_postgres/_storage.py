@@ -83,7 +83,8 @@ class PostgresSessionStorage(RecordStorage):
             which is not closed.
         table: The name of the table, exactly; it is quoted.
         schema: That of its schema; by default the first of the user's search path.
-        create_table: Whether the table is created if it is missing.
+        create_table: Whether the first write creates the table if it is missing; until then
+            reads find nothing.
         codec: Turns values into bytes; JSON text by default.
         ttl: How long a value lives after its last write; None: it never expires.
         clock: The time, in seconds since the epoch; None: that of the database, so that

@@ -6,12 +6,12 @@ them in an event loop as well.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, inspect, select, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from sessionkit import SessionError
@@ -30,8 +30,6 @@ from sessionkit_sqlalchemy._ways import Way, cause, failure, reason
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Table
 
-R = TypeVar("R")
-
 _PAGE: Final = 500
 _ATTEMPTS: Final = 4
 """How often writes are tried that collide with those of others, and are rolled back."""
@@ -43,14 +41,14 @@ class SQLEngine:
     Args:
         way: The way to the database.
         table: One of ``sessions_table``.
-        create: Whether to create the table if it is missing.
+        create: Whether the first write creates the table if it is missing.
     """
 
     def __init__(self, way: Way, table: Table, *, create: bool) -> None:
         self.where = f"in table {table.fullname!r} of {way.name}"
         self._way = way
         self._table = table
-        self._create = create
+        self._may_be_missing = create  # else it is to be there
         columns = table.c
         by_name = columns.name == bindparam("of")
         stored: dict[str, Any] = {
@@ -74,11 +72,13 @@ class SQLEngine:
 
     async def apply(self, writes: Sequence[Write]) -> Sequence[bool | SessionError]:
         """Do *writes*; return which had what they expected."""
-        return await self._run(partial(self._apply, writes=writes))
+        await self._create_if_missing()
+        return await self._way.run(partial(self._apply, writes=writes))
 
     async def touch(self, key: str, expires: float | None, now: float) -> bool:
         """Return whether *key* is alive, and move its expiry."""
-        return await self._run(partial(self._touch, key=key, expires=expires, now=now))
+        touching = partial(self._touch, key=key, expires=expires, now=now)
+        return await self._way.run(touching) if await self._is_there() else False
 
     async def pages(self, prefix: str) -> AsyncIterator[Sequence[str]]:
         """Yield the keys that begin with *prefix*, in the order of their bytes."""
@@ -90,7 +90,7 @@ class SQLEngine:
             query = query.where(name < end)
         beyond: Any = name >= start
         while True:
-            rows = await self._run(partial(_fetch, query=query.where(beyond)))
+            rows = await self._found(query.where(beyond))
             found = [key_of(raw) for raw in map(key_in, rows) if raw.startswith(wanted)]
             yield [key for key in found if key is not None]
             if len(rows) < _PAGE:
@@ -99,35 +99,46 @@ class SQLEngine:
 
     async def purge(self, now: float) -> AsyncIterator[int]:
         """Remove what had expired at *now*, page by page."""
-        count = _PAGE
+        count = _PAGE if await self._is_there() else 0
         while count:
-            count = await self._run(partial(self._purge_page, now=now))
+            count = await self._way.run(partial(self._purge_page, now=now))
             yield count
 
     async def close(self) -> None:
         """Close the connections that were opened here."""
         await self._way.close()
 
-    async def _run(self, work: Callable[[Connection], R]) -> R:
-        if self._create:
-            await self._create_table()
-        return await self._way.run(work)
-
-    async def _create_table(self) -> None:
+    async def _create_if_missing(self) -> None:
+        if await self._is_there():
+            return
         try:
-            await self._way.run(self._table_if_missing)
-        except SessionError:  # another process was quicker
-            await self._way.run(self._table_if_missing)
-        self._create = False
+            await self._way.run(self._create_table)
+        except SessionError:
+            if not await self._is_there():  # no other process was quicker
+                raise
+        self._may_be_missing = False
 
-    def _table_if_missing(self, connection: Connection) -> None:
-        self._table.create(connection, checkfirst=True)
+    async def _is_there(self) -> bool:
+        """Return whether the table is there, which is looked for until it was found."""
+        if self._may_be_missing:
+            self._may_be_missing = self._way.lacks_file() or not await self._way.run(self._exists)
+        return not self._may_be_missing
+
+    def _exists(self, connection: Connection) -> bool:
+        return inspect(connection).has_table(self._table.name, schema=self._table.schema)
+
+    def _create_table(self, connection: Connection) -> None:
+        self._table.create(connection)
         connection.commit()
+
+    async def _found(self, query: Any) -> Sequence[Row[Any]]:
+        """Return the rows of *query*: none while the table is still to be created."""
+        return await self._way.run(partial(_fetch, query=query)) if await self._is_there() else []
 
     async def _rows(self, keys: Sequence[str], *columns: Any) -> list[Row[Any] | None]:
         names = [name_of(key) for key in keys]
         query = select(*columns).where(self._table.c.name.in_(names))
-        found = {bytes(row.name): row for row in await self._run(partial(_fetch, query=query))}
+        found = {bytes(row.name): row for row in await self._found(query)}
         return [found.get(name) for name in names]
 
     # With a connection.

@@ -47,7 +47,8 @@ class SQLAlchemySessionStorage(RecordStorage):
         engine: An ``AsyncEngine``, which is not closed, or the URL for one, with an async
             driver.  Connections belong to the event loop that uses them first.
         table: The table's name, or one made by ``sessions_table`` for metadata of yours.
-        create: Whether to create the table if it is missing; no if Alembic does it.
+        create: Whether the first write creates the table if it is missing; no if Alembic
+            does it.  Until then reads find nothing.
         codec: Turns values into bytes; JSON text by default.
         ttl: How long a value lives after its last write; None: it never expires.
         clock: The time, in seconds since the epoch.

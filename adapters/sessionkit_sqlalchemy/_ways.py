@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+_SQLITE_URI: Final = "file:"
 _ISOLATION: Final = {
     "sqlite": "AUTOCOMMIT",  # drivers begin too late or in the wrong mode; see Transaction
     "postgresql": "READ COMMITTED",
@@ -36,6 +38,10 @@ class Way(Protocol):
             SessionError: It failed, and nothing was committed.
             UnknownOutcomeError: It may have been committed.
         """
+        ...
+
+    def lacks_file(self) -> bool:
+        """Return whether the file of SQLite is missing, which connecting to it would make."""
         ...
 
     async def close(self) -> None:
@@ -62,6 +68,9 @@ class AsyncWay:
         except Exception as error:  # noqa: BLE001 (drivers raise what they like)
             raise failure(self.name, error) from cause(error)
 
+    def lacks_file(self) -> bool:
+        return _lacks_file(self._engine.sync_engine)
+
     async def close(self) -> None:
         if self._owned:
             await self._engine.dispose()
@@ -85,6 +94,9 @@ class BlockingWay:
             raise
         except Exception as error:  # noqa: BLE001 (drivers raise what they like)
             raise failure(self.name, error) from cause(error)
+
+    def lacks_file(self) -> bool:
+        return _lacks_file(self._engine)
 
     async def close(self) -> None:
         if self._owned:
@@ -133,6 +145,14 @@ def _options(engine: Engine) -> dict[str, Any]:
         )
         raise ValueError(msg)
     return {"isolation_level": _ISOLATION[kind]}
+
+
+def _lacks_file(engine: Engine) -> bool:
+    database = engine.url.database or ""
+    if engine.dialect.name != "sqlite" or database.startswith(_SQLITE_URI):
+        return False
+    path = Path(database)
+    return path.parent.is_dir() and not path.exists()
 
 
 def _is_in_memory(engine: Engine) -> bool:

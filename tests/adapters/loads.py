@@ -111,9 +111,11 @@ async def _write(
             ended["ok"] += 1
 
 
-def by_processes(kind: str, url: str, name: str, *, lock: bool) -> tuple[int, int]:
-    """Let four processes add 2,000; return how often that went well, and how often it clashed."""
-    command = [sys.executable, str(WORKER), kind, url, name, str(int(lock)), "500"]
+def by_processes(
+    kind: str, url: str, name: str, *, lock: bool = False, each: int = 500
+) -> tuple[int, int]:
+    """Let four processes add so many each; return how often that went well, and clashed."""
+    command = [sys.executable, str(WORKER), kind, url, name, str(int(lock)), str(each)]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     workers: list[Any] = [subprocess.Popen(command, **pipes) for _ in range(4)]
     for worker in workers:
@@ -122,5 +124,5 @@ def by_processes(kind: str, url: str, name: str, *, lock: bool) -> tuple[int, in
         worker.stdin.write("go\n")
         worker.stdin.flush()
     ended = [worker.communicate(timeout=300)[0].split() for worker in workers]
-    successes, clashes = (sum(int(each[place]) for each in ended) for place in (0, 1))
+    successes, clashes = (sum(int(counts[place]) for counts in ended) for place in (0, 1))
     return successes, clashes

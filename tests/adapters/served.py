@@ -34,6 +34,7 @@ class Served:
         kinds: The storage, and the one for threads.
         place: The option for the name under which a storage keeps its values.
         damage: Spoils a value: URL, name, key.
+        is_made: Whether the server has anything of a name: URL, name.
         nowhere: The URL of a server that is not there, on port 1, with a password, as
             ``storage_from_url`` takes it.
         shown: How errors name it.
@@ -55,6 +56,7 @@ class Served:
     kinds: tuple[Any, Any]
     place: str
     damage: Callable[[str, str, str], None]
+    is_made: Callable[[str, str], bool]
     nowhere: str
     shown: str
     patience_without_server: float = 60
@@ -78,6 +80,10 @@ class Served:
     def spoil(self, url: str, name: str, key: str) -> None:
         """Spoil the value of *key*."""
         self.damage(self.url_for(url, 1), self.prefix + name, key)
+
+    def has_made(self, url: str, name: str) -> bool:
+        """Return whether a table, collection or key of *name* is there."""
+        return self.is_made(self.url_for(url, 1), self.prefix + name)
 
     def named_or_skip(self) -> str:
         """Return the URL of a server that an environment variable names."""
@@ -111,6 +117,11 @@ def _damage_redis(url: str, name: str, key: str) -> None:
         client.set(f"{name}{key}", '{"n": ')
 
 
+def _is_in_redis(url: str, name: str) -> bool:
+    with redis_servers.connect(url) as client:
+        return any(client.scan_iter(f"{name}*"))
+
+
 def _redis_lock_left(url: str, name: str) -> float:
     with redis_servers.connect(url) as client:
         milliseconds: float = client.pttl(f"lock:{name}1")
@@ -133,6 +144,12 @@ def _damage_postgres(url: str, name: str, key: str) -> None:
         connection.execute(text, ('{"n": ', key))
 
 
+def _is_in_postgres(url: str, name: str) -> bool:
+    with postgres_servers.connect(url) as connection:
+        (found,) = connection.execute("SELECT to_regclass(%s)", (f'"{name}"',)).fetchone()
+    return found is not None
+
+
 def _end_postgres_locks(url: str, _: str) -> None:
     with postgres_servers.connect(url) as connection:
         connection.execute(
@@ -147,6 +164,11 @@ def _damage_mongo(url: str, name: str, key: str) -> None:
         collection.update_one({"_id": key}, {"$unset": {"value": ""}, "$set": {"text": '{"n": '}})
 
 
+def _is_in_mongo(url: str, name: str) -> bool:
+    with mongo_servers.connect(url) as client:
+        return name in client.get_default_database().list_collection_names()
+
+
 def _damage_sql(url: str, name: str, key: str) -> None:
     engine = sqlalchemy.create_engine(url)
     with engine.begin() as connection:
@@ -154,6 +176,13 @@ def _damage_sql(url: str, name: str, key: str) -> None:
         of_key = sqlalchemy.update(table).where(table.c.name == key.encode())
         connection.execute(of_key.values(value=b'{"n": '))
     engine.dispose()
+
+
+def _is_in_sql(url: str, name: str) -> bool:
+    engine = sqlalchemy.create_engine(url)
+    there = sqlalchemy.inspect(engine).has_table(name)
+    engine.dispose()
+    return there
 
 
 @contextmanager
@@ -170,6 +199,7 @@ REDIS: Final = Served(
     kinds=(sessionkit_redis.RedisSessionStorage, sessionkit_redis.BlockingRedisSessionStorage),
     place="prefix",
     damage=_damage_redis,
+    is_made=_is_in_redis,
     nowhere="redis://me:s3cret@127.0.0.1:1/3",
     shown="127.0.0.1:1, database 3 cannot be reached",
     locks=(sessionkit_redis.RedisLock, sessionkit_redis.BlockingRedisLock),
@@ -189,6 +219,7 @@ POSTGRES: Final = Served(
     ),
     place="table",
     damage=_damage_postgres,
+    is_made=_is_in_postgres,
     nowhere="postgresql://me:s3cret@127.0.0.1:1/bot",
     shown="127.0.0.1:1, database bot cannot be reached",
     locks=(sessionkit_postgres.PostgresLock, sessionkit_postgres.BlockingPostgresLock),
@@ -202,6 +233,7 @@ MONGO: Final = Served(
     kinds=(sessionkit_mongo.MongoSessionStorage, sessionkit_mongo.BlockingMongoSessionStorage),
     place="collection",
     damage=_damage_mongo,
+    is_made=_is_in_mongo,
     nowhere="mongodb://me:s3cret@127.0.0.1:1/bot",
     shown="Nothing was written|there was no answer",
     patience_without_server=2,
@@ -220,6 +252,7 @@ SQLALCHEMY: Final = Served(
     kinds=ON_SQL,
     place="table",
     damage=_damage_sql,
+    is_made=_is_in_sql,
     nowhere="sqlalchemy+postgresql+psycopg://me:s3cret@127.0.0.1:1/bot",
     shown="Nothing was written",
     prefix="sqlalchemy ",
@@ -252,13 +285,15 @@ def _thorough(served: Served, quick: Sequence[str]) -> Iterable[Any]:
         yield pytest.mark.thorough
 
 
-def each_of(*quick: str, but: Collection[str] = ()) -> pytest.MarkDecorator:
+def each_of(
+    *quick: str, but: Collection[str] = (), more: Sequence[Served] = ()
+) -> pytest.MarkDecorator:
     """Parametrize by ``served``, without *but*; a quick run asks those with the names *quick*."""
     return pytest.mark.parametrize(
         "served",
         [
             pytest.param(each, id=each.name, marks=[*_marks(each), *_thorough(each, quick)])
-            for each in ALL.values()
+            for each in (*ALL.values(), *more)
             if each.name not in but
         ],
     )

@@ -18,6 +18,7 @@ KINDS = {
     "mongodb": ("sessionkit_mongo", "MongoSessionStorage", "", "collection"),
     "sqlalchemy": ("sessionkit_sqlalchemy", "SQLAlchemySessionStorage", "", "table"),
 }
+KINDS["sqlite"] = KINDS["mariadb"] = KINDS["sqlalchemy"]
 
 
 async def main(kind: str, url: str, name: str, lock: str, count: str) -> None:

@@ -280,7 +280,7 @@ def test_what_the_server_took_back_is_tried_again_a_few_times(
 ) -> None:
     table = f"again{failures}"
     with BlockingPostgresSessionStorage(server.url, table=table) as storage:
-        storage.read("1")
+        storage.write("0", 0)
         with postgres_servers.connect(server.url) as direct:
             direct.execute(f"CREATE SEQUENCE {table}_calls")
             direct.execute(

@@ -176,7 +176,35 @@ def test_two_that_create_the_table_at_once_both_have_it(tmp_path: Path, engine: 
             other.write("1", "theirs")
 
     with BlockingSQLAlchemySessionStorage(engine, table=table) as storage:
+        with pytest.raises(SessionConflictError):
+            storage.write_if("1", "ours", None)
         assert storage.read("1") == "theirs"
+
+
+def test_a_table_that_cannot_be_created_is_an_error(engine: Engine) -> None:
+    spoil(engine, lambda _, text, __: "CREATE nonsense" if "CREATE TABLE" in text else None)
+    with BlockingSQLAlchemySessionStorage(engine) as storage:
+        with pytest.raises(SessionError, match=r"syntax error\. Nothing was written"):
+            storage.write("1", 1)
+        assert storage.read("1") is None
+
+
+@pytest.mark.parametrize("database", ["bot.db", "file:bot.db?uri=true"])
+def test_reads_make_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str) -> None:
+    async def main() -> None:
+        async with SQLAlchemySessionStorage(f"sqlite+aiosqlite:///{database}") as storage:
+            assert await storage.read("1") is None
+            assert path.exists() is database.startswith("file:")  # the driver's own names
+            await storage.write("1", 1)
+            assert await storage.read("1") == 1
+
+    path = tmp_path / "bot.db"
+    monkeypatch.chdir(tmp_path)
+    asyncio.run(main())
+    with BlockingSQLAlchemySessionStorage(f"sqlite:///{tmp_path / 'other.db'}") as storage:
+        assert storage.read("1") is None
+    assert path.exists()
+    assert not tmp_path.joinpath("other.db").exists()
 
 
 def test_a_table_that_is_not_to_be_created_is_missed(engine: Engine) -> None:
