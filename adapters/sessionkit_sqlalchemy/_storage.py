@@ -147,8 +147,9 @@ def _opened(open_engine: Any, url: Any) -> Any:
         return open_engine(url, hide_parameters=True, pool_pre_ping=True)
     except (ArgumentError, InvalidRequestError) as error:
         scheme = url.partition(":")[0]  # the rest may hold a password
+        said = " ".join(str(error).split())
         msg = (
-            f"SQLAlchemy cannot open a URL that begins with {scheme!r} here: {error}. "
+            f"SQLAlchemy cannot open a URL that begins with {scheme!r} here: {said}. "
             f"In an event loop it needs an async driver: {_ASYNC_DRIVERS}"
         )
         raise ValueError(msg) from None

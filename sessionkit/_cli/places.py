@@ -341,6 +341,8 @@ def what(error: BaseException) -> str:
     """Return an error in one line, by its type unless the text is made for people."""
     if isinstance(error, CommandError):
         return str(error)
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"this user may not open {error.filename}: run it as the user that the bot runs as"
     text = " ".join(str(error).split())
     if isinstance(error, SessionError) and text:
         return text

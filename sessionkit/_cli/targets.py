@@ -16,6 +16,7 @@ from sessionkit._api.personal import personal_sources
 from sessionkit._api.sessions import AnySessions
 from sessionkit._cli.exits import CommandError
 from sessionkit._cli.places import Place, what
+from sessionkit.storages._sqlite.errors import explain
 from sessionkit.storages.urls import is_url, path_of_url, storage_from_url
 
 if TYPE_CHECKING:
@@ -86,12 +87,12 @@ def _places(text: str, *, makes: bool) -> Iterable[Place]:
 
 def _storage_at(url: str, *, makes: bool) -> Any:
     try:
-        path = path_of_url(url)
-        if url.lower().startswith("memory:") or (path is None and url.startswith("sqlite:")):
+        path, scheme = path_of_url(url), url.partition(":")[0].lower()
+        if scheme == "memory" or (path is None and scheme == "sqlite"):
             msg = f"{url} is the memory of one process, empty in every other: name a file or server"
             raise CommandError(msg)
         if path is not None and not makes:
-            (_check_folder if url.startswith("file:") else _check_database)(path)
+            _CHECKS.get(scheme, _tables_in)(path)
         return storage_from_url(url)
     except (ValueError, ImportError) as error:
         raise CommandError(str(error)) from error
@@ -113,11 +114,6 @@ def _check_folder(path: Path) -> None:
 
 
 def _check_database(path: Path) -> None:
-    if not path.exists():
-        raise CommandError(_not_there(path, "database"))
-    if path.is_dir():
-        msg = f"{path} is a folder: is it file:{path}?"
-        raise CommandError(msg)
     tables = _tables_in(path)
     if "sessions" in tables:
         return
@@ -132,10 +128,16 @@ def _check_database(path: Path) -> None:
 
 
 def _tables_in(path: Path) -> list[str]:
-    """The tables of sessions in a database, which is only read.
+    """The tables of SQLite's sessions in a database, which is only read.
 
-    What is wrong with it otherwise is found, and explained, when it is opened.
+    Raises:
+        CommandError: It is not there, or cannot be read; says what to do.
     """
+    if not path.exists():
+        raise CommandError(_not_there(path, "database"))
+    if path.is_dir():
+        msg = f"{path} is a folder: is it file:{path}?"
+        raise CommandError(msg)
     with path.open("rb") as file:
         if file.read(len(_SQLITE_MAGIC)) != _SQLITE_MAGIC:
             msg = f"{path} is not an SQLite database. It was left as it is"
@@ -148,11 +150,10 @@ def _tables_in(path: Path) -> list[str]:
                 return []
             return [name for (name,) in connection.execute("SELECT name FROM sessionkit_tables")]
     except sqlite3.Error as error:
-        msg = (
-            f"{path} cannot be read: {error}. If another program has it locked, end that; if it is "
-            "damaged, restore a backup. It was left as it is"
-        )
-        raise CommandError(msg) from error
+        raise CommandError(str(explain(str(path), error))) from error
+
+
+_CHECKS: Final = {"file": _check_folder, "sqlite": _check_database}
 
 
 def _not_there(path: Path, kind: str) -> str:

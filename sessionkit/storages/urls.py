@@ -58,7 +58,7 @@ def storage_from_url(url: str) -> Any:
         raise ValueError(msg)
     scheme = scheme.lower()
     opener = _OPENERS.get(scheme)
-    return opener(_without_options(rest)) if opener else _from_adapters(scheme, url)
+    return opener(rest) if opener else _from_adapters(scheme, url)
 
 
 def is_url(text: str) -> bool:
@@ -77,8 +77,9 @@ def path_of_url(url: str) -> Path | None:
         ValueError: The URL lacks something.
     """
     scheme, _, rest = url.partition(":")
-    locate = _PATHS.get(scheme.lower())
-    path = None if locate is None else locate(_without_options(rest))
+    dialect = "+".join(scheme.lower().split("+")[:2])  # without a driver of SQLAlchemy
+    locate = _PATHS.get(dialect)
+    path = None if locate is None else locate(rest)
     return None if path in (None, _IN_MEMORY) else Path(path)
 
 
@@ -119,7 +120,7 @@ def _without_options(rest: str) -> str:
 
 
 def _memory(rest: str) -> MemorySessionStorage:
-    if rest.strip("/"):
+    if _without_options(rest).strip("/"):
         msg = f"'memory:' takes no path, and there is {rest!r} after it"
         raise ValueError(msg)
     return MemorySessionStorage()
@@ -130,7 +131,7 @@ def _file(rest: str) -> FileSessionStorage:
 
 
 def _folder_in(rest: str) -> str:
-    path = unquote(rest.removeprefix("//"))
+    path = unquote(_without_options(rest).removeprefix("//"))
     if not path:
         msg = "'file:' needs the path of a directory: file:sessions"
         raise ValueError(msg)
@@ -142,6 +143,7 @@ def _sqlite(rest: str) -> SQLiteSessionStorage:
 
 
 def _database_in(rest: str) -> str:
+    rest = _without_options(rest)
     if rest in ("", "//", "///:memory:"):
         return _IN_MEMORY
     if not rest.startswith("///"):
@@ -150,12 +152,22 @@ def _database_in(rest: str) -> str:
     return unquote(rest[3:])
 
 
+def _database_of_sqlalchemy_in(rest: str) -> str:
+    path = rest.partition("?")[0]
+    is_path = path.startswith("///") and not path.startswith("///file:")
+    return path[3:] if is_path else _IN_MEMORY  # or refused by SQLAlchemy
+
+
 _OPENERS: Final[dict[str, Callable[[str], Any]]] = {
     "memory": _memory,
     "file": _file,
     "sqlite": _sqlite,
 }
-_PATHS: Final[dict[str, Callable[[str], str]]] = {"file": _folder_in, "sqlite": _database_in}
+_PATHS: Final[dict[str, Callable[[str], str]]] = {
+    "file": _folder_in,
+    "sqlite": _database_in,
+    f"{_SQLALCHEMY}+sqlite": _database_of_sqlalchemy_in,
+}
 
 
 def _from_adapters(scheme: str, url: str) -> Any:

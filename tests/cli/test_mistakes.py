@@ -6,8 +6,10 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from sessionkit._cli import places
 from sessionkit.types import Entry
 from tests.cli.conftest import Shell
 
+NOBODY = 65534
+SQLALCHEMY = "sqlalchemy+sqlite+aiosqlite"
 COMMANDS: dict[str, list[str]] = {
     "ls": ["ls", "{}"],
     "ls --long": ["ls", "{}", "--long"],
@@ -76,6 +80,13 @@ def a_file(folder: Path) -> None:
     folder.joinpath("sessions").touch()
 
 
+def tables_in(path: Path) -> set[str]:
+    if not path.exists():
+        return set()
+    with closing(sqlite3.connect(path)) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+
+
 def empty_folder(folder: Path) -> None:
     folder.joinpath("sessions").mkdir()
 
@@ -104,8 +115,12 @@ WRONG: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "text": (text_file, "sqlite:///bot.db", "is not an SQLite database"),
     "empty": (empty_file, "sqlite:///bot.db", "is not an SQLite database"),
     "others": (of_others, "sqlite:///bot.db", "is a database without sessions"),
-    "damaged": (garbage, "sqlite:///bot.db", "cannot be read: "),
+    "damaged": (garbage, "sqlite:///bot.db", "it is not an SQLite database, and was left alone"),
     "other table": (other_table, "sqlite:///bot.db", "are in 'carts', and a URL leads to"),
+    "two slashes, SQLAlchemy": (missing, f"{SQLALCHEMY}://bot.db", "relative/path/to/file.db"),
+    "missing, SQLAlchemy": (missing, f"{SQLALCHEMY}:///bot.db", "there is no database bot.db in"),
+    "text, SQLAlchemy": (text_file, f"{SQLALCHEMY}:///bot.db", "is not an SQLite database"),
+    "damaged, SQLAlchemy": (garbage, f"{SQLALCHEMY}:///bot.db", "is not an SQLite database"),
     "folder": (a_folder, "sqlite:///bot.db", "is a folder: is it file:bot.db?"),
     "file": (a_file, "file:sessions", "is not a folder: is it sqlite:///sessions?"),
     "empty folder": (empty_folder, "file:sessions", "there are no sessions in the folder"),
@@ -116,9 +131,15 @@ WRONG: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "failing": (program, "failing:sessions", "failed with ZeroDivisionError"),
     "needing": (program, "needing:sessions", "No module named 'not_installed'"),
 }
-ONLY_READ = {"missing database", "missing sessions", "empty folder", "empty", "others"}
-"""What is made, or can be used, when something is to be written there."""
+USABLE = (
+    *("missing database", "missing sessions", "missing, SQLAlchemy"),
+    *("empty folder", "empty", "others", "other table"),
+)
+"""What is made, or used, when something is to be written there."""
 
+
+OTHERS = {"others": {"orders"}, "other table": {"carts"}}
+"""Tables that are kept, when sessions are written beside them."""
 
 QUICK = {"ls", "set", "copy from"}
 
@@ -146,7 +167,7 @@ def test_a_wrong_target(shell: Shell, command: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize("command", WRITING)
-@pytest.mark.parametrize("wrong", [name for name in WRONG if name not in ONLY_READ])
+@pytest.mark.parametrize("wrong", [name for name in WRONG if name not in USABLE])
 def test_a_wrong_place_to_write_to(shell: Shell, command: str, wrong: str) -> None:
     make, target, _ = WRONG[wrong]
     make(shell.folder)
@@ -156,11 +177,24 @@ def test_a_wrong_place_to_write_to(shell: Shell, command: str, wrong: str) -> No
 
     done = shell(*(part.format(target) if part == "{}" else part for part in WRITING[command]))
 
-    if wrong == "other table":
-        pytest.skip("a second table is made beside the other one")
     assert done.code in (2, 128), done
     assert done.err.startswith("sessionkit: ")
     assert shell.files() == before
+
+
+@pytest.mark.parametrize("command", WRITING)
+@pytest.mark.parametrize("usable", USABLE)
+def test_a_place_to_write_to_is_made(shell: Shell, command: str, usable: str) -> None:
+    make, target, _ = WRONG[usable]
+    make(shell.folder)
+    shell.sqlite(Entry("5", 1), path="good.db")
+    shell.folder.joinpath("good.jsonl").write_text('{"key": "5", "value": 1}\n')
+
+    done = shell(*(part.format(target) if part == "{}" else part for part in WRITING[command]))
+
+    assert done.code == 0, done
+    assert shell("get", target, "5").out == "1\n"
+    assert tables_in(shell.folder / "bot.db") >= OTHERS.get(usable, set())
 
 
 def test_sessions_in_two_storages_have_no_single_key(shell: Shell) -> None:
@@ -186,16 +220,70 @@ def test_a_locked_database(locked: Shell, command: str) -> None:
     parts = COMMANDS[command]
     done = locked(*("sqlite:///bot.db" if part == "{}" else part for part in parts[:2]), *parts[2:])
     assert done.code == 2
-    assert "If another program has it locked, end that" in done.err
+    assert "another program kept it locked" in done.err
     assert locked.files() == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(shell: Shell) -> None:  # pragma: no cover
-    shell.sqlite(Entry("5", 1))
-    shell.folder.joinpath("bot.db").chmod(0)
-    done = shell("ls", "sqlite:///bot.db")
-    assert done.code in (2, 128)
+@contextmanager
+def nobody() -> Generator[None]:
+    """Be a user who may do little, unless this is one anyway."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(NOBODY)
+    yield
+    if is_root:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Generator[Shell]:
+    """A folder that everybody may look into; those that pytest makes are for its user only."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        monkeypatch.chdir(folder)
+        yield Shell(folder, capsys)
+
+
+PRIVATE: dict[str, tuple[dict[str, int], str, str]] = {
+    "database": ({"bot.db": 0}, "sqlite:///bot.db", "this user may not open bot.db"),
+    "database, SQLAlchemy": ({"bot.db": 0}, f"{SQLALCHEMY}:///bot.db", "may not open bot.db"),
+    "files": ({"sessions": 0}, "file:sessions", "this user may not open sessions"),
+    "database, read-only": (
+        {"bot.db": 0o444, ".": 0o555},
+        "sqlite:///bot.db",
+        "Let the user that this program runs as",
+    ),
+    "files, read-only": (
+        {"sessions/.sessionkit/unfinished": 0o555},
+        "file:sessions",
+        "Name a folder into which this program may write",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", each(COMMANDS))
+@pytest.mark.parametrize("private", PRIVATE)
+def test_what_is_of_another_user(open_folder: Shell, command: str, private: str) -> None:
+    modes, target, text = PRIVATE[private]
+    open_folder.sqlite(Entry("5", 1))
+    open_folder.file(Entry("5", 1), mode=0o644)
+    before = open_folder.files()
+    for path, mode in modes.items():
+        open_folder.folder.joinpath(path).chmod(mode)
+
+    with nobody():
+        done = open_folder(
+            *(part.format(target) if part == "{}" else part for part in COMMANDS[command])
+        )
+
+    for path in modes:
+        open_folder.folder.joinpath(path).chmod(0o755)
+    assert (done.code in (2, 128), done.out) == (True, "")
+    assert text in done.err
+    assert open_folder.files() == before
 
 
 @pytest.mark.parametrize(
@@ -251,6 +339,25 @@ def test_a_server_that_does_not_answer(shell: Shell) -> None:
     done = shell("ls", "redis://127.0.0.1:9")
     assert done.code == 128
     assert "127.0.0.1:9" in done.err
+
+
+def test_a_server_without_sessions_is_left_as_it_is(shell: Shell) -> None:
+    pytest.importorskip("psycopg")
+    from tests.adapters.postgres_servers import connect, server
+
+    shell.sqlite(Entry("5", 1), path="good.db")
+    shell.folder.joinpath("good.jsonl").write_text('{"key": "5", "value": 1}\n')
+    dry = {name: [*parts, "--dry-run"] for name, parts in WRITING.items()}
+    with server() as started, connect(started.url) as connection:
+        for command, parts in (COMMANDS | dry).items():
+            if command != "set":  # that would make a session
+                done = shell(*(started.url if part == "{}" else part for part in parts))
+                assert done.code in (0, 1, 2), done
+            tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            assert connection.execute(tables).fetchall() == [], command
+        assert shell("count", started.url).out == "0\n"
+        assert shell("copy", "sqlite:///good.db", started.url).code == 0
+        assert shell("get", started.url, "5").out == "1\n"
 
 
 def test_the_console_script_is_the_same_command() -> None:
