@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionkit._enhance.envelope import EnhancedRevision, Envelope, envelope_of
+from sessionkit._storage.capabilities import clock_of
 from sessionkit._storage.sync_or_async import answers_later, ask
 from sessionkit.errors import (
     SessionConflictError,
@@ -364,5 +364,4 @@ def offers(storage: object, *names: str) -> bool:
 
 def _keeps_expiries(storage: object, clock: Clock) -> bool:
     # A storage that goes by another clock could let data expire hours too early.
-    theirs = getattr(storage, "clock", getattr(storage, "_clock", time.time))
-    return bool(getattr(storage, "supports_expiry", False)) and theirs == clock
+    return bool(getattr(storage, "supports_expiry", False)) and clock_of(storage) == clock

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from types import MethodType
-from typing import Any, Final, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeVar, cast
+
+if TYPE_CHECKING:
+    from sessionkit.protocols import Clock
 
 _INSTEAD: Final = {
     "backup": (
@@ -53,6 +57,12 @@ class Absent:
 def optional(method: F, /) -> F:
     """Let *method* be an attribute only of objects that have its name in ``capabilities``."""
     return cast("F", _Optional(method))
+
+
+def clock_of(storage: object) -> Clock:
+    """Return the clock by which what *storage* keeps expires."""
+    clock: Clock = getattr(storage, "clock", getattr(storage, "_clock", time.time))
+    return clock
 
 
 def require(instance: _HasCapabilities, name: str) -> None:

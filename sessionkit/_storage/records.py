@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from sessionkit._storage.lifetime import Lifetime
     from sessionkit.codecs import Codec
+    from sessionkit.protocols import Clock
 
 R = TypeVar("R")
 
@@ -171,6 +172,7 @@ class Records:
         self._codec = codec
         self._lifetime = lifetime
         self.ttl: float | None = lifetime.ttl
+        self.clock: Clock = lifetime.now
         gather: Callable[..., Gathered[Any, Any]] = BlockingBatches if blocking else Batches
         self._reads: Gathered[str, Stored | None] = gather(engine.load, deadline=deadline)
         self._peeks: Gathered[str, tuple[float | None] | None] = gather(
@@ -460,6 +462,7 @@ class BlockingRecordStorage:
         self._name = name
         self.identity = identity
         self.ttl: float | None = records.ttl
+        self.clock: Clock = records.clock
 
     def __repr__(self) -> str:
         return self._name

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from sessionkit._data.plain import plain_fault
 from sessionkit._data.snapshots import freeze, thaw
-from sessionkit._storage.capabilities import optional, require
+from sessionkit._storage.capabilities import clock_of, optional, require
 from sessionkit._storage.checks import check_storage
 from sessionkit._storage.sync_or_async import answers_later, ask, finish, follow
 from sessionkit.errors import SessionEncodeError
@@ -186,6 +186,7 @@ class CachedStorage:
         settles: Whether a cancelled write has no late effect, as inside.
         any_value: Whether more than plain JSON values can be stored, as inside.
         supports_expiry: Whether ``write_if`` takes ``expires=``, as inside.
+        clock: The clock of the storage inside.
         capabilities: The names of the optional methods that are there.
     """
 
@@ -195,6 +196,7 @@ class CachedStorage:
         self.settles: bool = getattr(storage, "settles", False)
         self.any_value: bool = getattr(storage, "any_value", False)
         self.supports_expiry: bool = getattr(storage, "supports_expiry", False)
+        self.clock: Clock = clock_of(storage)
         self.capabilities: frozenset[str] = frozenset(
             name for name in _OPTIONAL if getattr(storage, name, None) is not None
         )

@@ -164,6 +164,7 @@ class BlockingSQLiteSessionStorage:
         self._do = operations
         self._engine = engine
         self.ttl: float | None = operations.ttl
+        self.clock: Clock = operations.clock
         self.identity = storage.identity
 
     def __repr__(self) -> str:

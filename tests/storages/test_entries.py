@@ -19,6 +19,7 @@ from sessionkit import (
     SessionListingError,
     SessionWriteError,
     SQLiteSessionStorage,
+    enhance_storage,
 )
 from sessionkit.codecs import JSONCodec
 from sessionkit.protocols import ANY
@@ -246,5 +247,22 @@ def test_entries_that_an_engine_cannot_write_are_named() -> None:
             await storage.write_entries([Entry("a", 1), Entry("b", 1)])
         assert caught.value.failed == ("a", "b")
         await storage.close()
+
+    asyncio.run(story())
+
+
+def test_an_enhancer_tells_the_end_to_storages_of_its_clock(make: Make) -> None:
+    async def story() -> None:
+        clock = FakeClock(1000.0)
+        storage = make(clock=clock)
+        keeps_ends = getattr(storage, "supports_expiry", False)
+        for other_clock in (False, True):
+            options: Any = {} if other_clock else {"clock": clock}
+            enhanced: Any = enhance_storage(storage, ttl=60, **options)
+            await answer(enhanced.write("a", {"n": 1}))
+
+            (entry,) = await listed(storage.iter_entries())
+            assert entry.expires == (1060 if keeps_ends and not other_clock else None)
+            assert await answer(enhanced.read("a")) == {"n": 1}
 
     asyncio.run(story())

@@ -9,7 +9,7 @@ from sessionkit._storage.entries import conflict, encode_entry
 from sessionkit._storage.lifetime import Lifetime
 from sessionkit._storage.listing import LeftOut
 from sessionkit.codecs import Codec, decode_value, takes_any_value
-from sessionkit.protocols import Entry, Expected, Revision
+from sessionkit.protocols import Clock, Entry, Expected, Revision
 from sessionkit.storages._jobs import Kind
 from sessionkit.storages._sqlite.table import (
     ELSEWHERE,
@@ -59,6 +59,7 @@ class Operations:
         self.any_value: bool = takes_any_value(codec)
         self._lifetime = lifetime
         self.ttl: float | None = lifetime.ttl
+        self.clock: Clock = lifetime.now
 
     async def read(self, key: str, /) -> Any:
         """Return the value, None if missing or expired."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from sessionkit._locks.table import locks_of
+from sessionkit._storage.capabilities import clock_of
 from sessionkit.enhance import enhance_storage
 from sessionkit.testing._client import Client
 from sessionkit.testing._needs import LeftOut
@@ -72,7 +72,7 @@ async def clock_is_passed_on(subject: WrapperSubject) -> None:
         if "supports_expiry" not in storage.capabilities:
             msg = "the wrapped storage does not declare supports_expiry = True"
             raise LeftOut(msg)
-        clock = getattr(storage.storage, "clock", getattr(storage.storage, "_clock", time.time))
+        clock = clock_of(storage.storage)
         if clock != subject.clock:
             storage.history.note("storage.clock")
             storage.fail(expected="the clock of the storage inside", got=repr(clock))
