@@ -156,7 +156,7 @@ def test_what_one_enhancer_wrote_is_read_by_the_other(
     def check(key: str, value: Any) -> None:
         folder = next(folders)
         theirs = grammy.enhanced(grammy.file(folder), ttl_ms=ttl_ms, migrations=table or None)
-        files = FileSessionStorage(folder).sync
+        files = FileSessionStorage(folder, clock=clock).sync
         ours = enhance_storage(
             files,
             ttl=ttl_ms and ttl_ms / 1000,
@@ -193,10 +193,14 @@ def test_each_migrates_what_the_other_wrote_with_an_older_version(
 
 
 def test_each_expires_what_the_other_wrote(grammy: Grammy, tmp_path: Path) -> None:
-    by_grammy, here = grammy.file(tmp_path), FileSessionStorage(tmp_path).sync
     now = NOW_MS
+
+    def passing() -> float:
+        return now / 1000
+
+    by_grammy, here = grammy.file(tmp_path), FileSessionStorage(tmp_path, clock=passing).sync
     theirs = grammy.enhanced(by_grammy, ttl_ms=5000)
-    ours = enhance_storage(here, ttl=5, clock=lambda: now / 1000)
+    ours = enhance_storage(here, ttl=5, clock=passing)
     theirs.write("5", {"n": 1})
     ours.write("6", {"n": 2})
 
@@ -207,6 +211,7 @@ def test_each_expires_what_the_other_wrote(grammy: Grammy, tmp_path: Path) -> No
     now += 2
     grammy.set_clock(now)
     assert (ours.read("5"), theirs.read("6")) == (None, UNDEFINED)
+    assert here.purge_expired() == 1  # grammY has deleted what it found expired
 
 
 def test_the_timeout_of_our_files_is_read_by_the_enhancer_of_grammy(
@@ -402,7 +407,7 @@ def test_a_chat_may_change_sides_at_any_update(
     def check(turns: list[tuple[bool, list[Step]]]) -> None:
         folder = next(folders)
         theirs: Any = grammy.file(folder)
-        ours: Any = FileSessionStorage(folder)
+        ours: Any = FileSessionStorage(folder, clock=clock)
         if is_enhanced:
             theirs = grammy.enhanced(theirs, ttl_ms=5000, migrations=TABLE)
             ours = enhance_storage(ours, ttl=5, migrations=functions(TABLE), clock=clock)

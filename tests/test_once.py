@@ -9,6 +9,7 @@ import pickle
 import threading
 import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -456,22 +457,32 @@ def test_storages_that_purge_nothing_are_swept_nevertheless(tmp_path: Any) -> No
     run(scenario())
 
 
-def test_storages_that_know_no_expiry_are_swept(tmp_path: Any) -> None:
+def without_expiry() -> Any:
+    storage = MemorySessionStorage()
+    names = ("read", "write", "delete", "read_with_revision", "write_if", "iter_keys", "iter_items")
+    return SimpleNamespace(**{name: getattr(storage, name) for name in names})
+
+
+@pytest.mark.parametrize("knows_expiry", [False, True])
+def test_what_deleted_sessions_left_is_swept_or_expires(tmp_path: Any, knows_expiry: bool) -> None:
     async def delete(ctx: Any) -> None:
         del ctx.session
 
     async def scenario() -> None:
-        async with FileSessionStorage(tmp_path / "sessions") as storage:
-            sessions = counting(storage, once=at(clock))
-            await sessions(Update(1), count)
-            await sessions(Update(2), delete)
-            await sessions(Update(3, chat=6), count)
-            assert await sessions.purge_expired() == 0
-            clock.now += 26 * HOUR
-            assert await sessions.purge_expired() == 1
-            assert [key async for key in storage.iter_keys()] == ["6"]
+        sessions = counting(storage, once=at(clock))
+        await sessions(Update(1), count)
+        await sessions(Update(2), delete)
+        await sessions(Update(3, chat=6), count)
+        assert await sessions.purge_expired() == 0
+        clock.now += 26 * HOUR
+        assert await sessions.purge_expired() == 1
+        assert list(blocking.iter_keys()) == ["6"]
 
     clock = Clocked()
+    storage: Any = without_expiry()
+    if knows_expiry:
+        storage = FileSessionStorage(tmp_path / "sessions", clock=clock)
+    blocking = getattr(storage, "sync", storage)
     asyncio.run(scenario())
 
 

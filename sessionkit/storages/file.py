@@ -24,9 +24,11 @@ those whose key is uncertain: all of them where case does not count, and names
 with accents that Unicode can write in two ways.  A key with a ``/`` grammY
 cannot store at all.
 
-With ``ttl`` a file holds ``{"__d": value, "e": epoch in ms, "ttl": seconds}``,
-which grammY's enhancer reads as well; it is understood with and without
-``ttl``.  What grammY's enhancer wrote, ``enhance_storage`` takes apart.
+A value that ends is stored as ``{"__d": value, "e": epoch in ms, "ttl": seconds}``,
+which grammY's enhancer reads as well.  What an enhancer has stored, its own or that of
+``enhance_storage``, stays as it is, and ends at its ``e``.  Ends are understood with and
+without ``ttl``.  Keys are listed by the names of files; these are opened only once
+anything with an end was stored in the folder, to leave out what has expired.
 
 A write goes to a new file, is flushed, and renamed over the old one; then the
 folder is flushed.  Lock files keep writers apart, in this and in other
@@ -40,10 +42,11 @@ import asyncio
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import finalize
 
 from sessionkit._storage.entries import check_key
+from sessionkit._storage.lifetime import Lifetime
 from sessionkit._storage.seconds import seconds
 from sessionkit.codecs import Codec, JSONCodec
 from sessionkit.errors import SessionConflictError
@@ -66,12 +69,14 @@ class _Face:
 
     isolated: Final = True
     settles: Final = True
+    supports_expiry: Literal[True] = True
 
     def __init__(self, engine: FileEngine, writers: Writers, readers: Readers) -> None:
         self._engine = engine
         self._writers = writers
         self._readers = readers
-        self.ttl: float | None = engine.ttl
+        self.ttl: float | None = engine.lifetime.ttl
+        self.clock: Clock = engine.lifetime.now
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}('{self._engine.folder.path}')"
@@ -95,8 +100,10 @@ class _Face:
         self._writers.check_open()
         check_key(key)
 
-    def _pack(self, key: str, value: Any) -> tuple[bytes | None, float | None]:
-        return (None, None) if value is None else self._engine.pack(key, value)
+    def _pack(
+        self, key: str, value: Any, expires: float | None
+    ) -> tuple[bytes | None, float | None]:
+        return (None, None) if value is None else self._engine.pack(key, value, expires)
 
 
 class SyncFileSessionStorage(_Face):
@@ -154,10 +161,13 @@ class SyncFileSessionStorage(_Face):
         self._check(key)
         return self._engine.read_with_revision(key)
 
-    def write_if(self, key: str, value: Any, expected: Expected, /) -> Revision | None:
-        """Store or (None) delete, if what is stored is *expected*; see the protocol."""
+    def write_if(
+        self, key: str, value: Any, expected: Expected, /, *, expires: float | None = None
+    ) -> Revision | None:
+        """Store or (None) delete, if what is stored is *expected*; as in the storage."""
         self._check(key)
-        return self._writers.block(key, self._engine.put, *self._pack(key, value), expected)
+        packed = self._pack(key, value, expires)
+        return self._writers.block(key, self._engine.put, *packed, expected)
 
     def touch(self, key: str, /) -> bool:
         """Restart the timeout of *key*; False if it is missing or expired.
@@ -251,7 +261,8 @@ class FileSessionStorage(_Face):
         folder = Folder(Path(directory), _checked_mode(mode), clock())
         writers = Writers(folder, patience, f"{type(self).__name__}('{folder.path}')")
         readers = Readers(writers.check_open)
-        super().__init__(FileEngine(folder, chosen, span, clock), writers, readers)
+        engine = FileEngine(folder, chosen, Lifetime(span, clock))
+        super().__init__(engine, writers, readers)
         self._sync = SyncFileSessionStorage(self._engine, writers, readers)
         finalize(self._engine, writers.refuse)  # views and unfinished calls hold it as well
 
@@ -327,11 +338,19 @@ class FileSessionStorage(_Face):
         return self._readers.read(self._engine.read_with_revision, key)
 
     def write_if(
-        self, key: str, value: Any, expected: Expected, /
+        self, key: str, value: Any, expected: Expected, /, *, expires: float | None = None
     ) -> Coroutine[Any, Any, Revision | None]:
-        """Store or (None) delete, if what is stored is *expected*; see the protocol."""
+        """Store *value* or (None) delete, if what is stored is *expected*; see the protocol.
+
+        Gone at the instant *expires*, in epoch seconds; None leaves it to ``ttl``.
+
+        Raises:
+            SessionConflictError: What is stored is not *expected*; it was left alone.
+            ValueError: *expires* is NaN.
+        """
         self._check(key)
-        return self._writers.run(key, self._engine.put, *self._pack(key, value), expected)
+        packed = self._pack(key, value, expires)
+        return self._writers.run(key, self._engine.put, *packed, expected)
 
     def touch(self, key: str, /) -> Coroutine[Any, Any, bool]:
         """Restart the timeout of *key*; False if it is missing or expired.

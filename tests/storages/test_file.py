@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import json
+import math
 import os
 import re
 import shutil
@@ -20,7 +22,7 @@ from typing import Any, cast
 
 import pytest
 
-from sessionkit import session
+from sessionkit import enhance_storage, session
 from sessionkit.codecs import JSONCodec, PickleCodec
 from sessionkit.errors import (
     InvalidSessionKeyError,
@@ -35,6 +37,7 @@ from sessionkit.protocols import (
     ANY,
     Storage,
     SupportsClose,
+    SupportsExpiry,
     SupportsHas,
     SupportsListing,
     SupportsPurge,
@@ -43,8 +46,10 @@ from sessionkit.protocols import (
     SupportsTouch,
 )
 from sessionkit.storages._file import folder as folder_module
+from sessionkit.storages._file.disk import read
 from sessionkit.storages._file.locks import STRIPES
 from sessionkit.storages.file import FileSessionStorage, SyncFileSessionStorage
+from sessionkit.types import Entry
 from tests.core import Clocked
 
 LONG = "long" * 250
@@ -81,13 +86,13 @@ def test_it_is_a_storage_with_these_capabilities(tmp_path: Path) -> None:
         _has: SupportsHas = view
         _listing: SupportsListing[Any] = view
         _revisions: SupportsRevisions[Any] = view
+        _expiry: SupportsExpiry[Any] = view
         _touch: SupportsTouch = view
         _purge: SupportsPurge = view
         _sync: SupportsSync[Any] = view
         _close: SupportsClose = view
         assert view.isolated
         assert view.settles
-        assert not hasattr(view, "supports_expiry")
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -1135,6 +1140,80 @@ def test_data_that_looks_like_ours_comes_back(
         assert dict(storage.iter_items()) == {"42": value}
 
 
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        ({"n": 1}, {"__d": {"n": 1}, "e": 2_000_000, "ttl": None}),
+        # From here on, as ``enhance_storage`` and ``once=`` write: readable for grammY.
+        ({"__d": 1, "e": 2_000_000}, {"__d": 1, "e": 2_000_000}),
+        ({"v": 3, "__d": 1, "e": 2_000_000}, {"v": 3, "__d": 1, "e": 2_000_000}),
+        ({"v": 3, "__d": 1}, {"v": 3, "__d": 1, "e": 2_000_000, "ttl": None}),
+        ({"__d": None, "__u": [7]}, {"__d": None, "__u": [7], "e": 2_000_000, "ttl": None}),
+        # And these nobody does; they come back all the same.
+        ({"__d": 1}, {"__d": {"__d": 1}, "e": 2_000_000, "ttl": None}),
+        ({"__d": 1, "e": 5}, {"__d": {"__d": 1, "e": 5}, "e": 2_000_000, "ttl": None}),
+        (
+            {"__d": 1, "ttl": 1, "__u": 2},
+            {"__d": {"__d": 1, "ttl": 1, "__u": 2}, "e": 2_000_000, "ttl": None},
+        ),
+    ],
+    ids=repr,
+)
+def test_a_value_is_stored_with_its_end_in_one_envelope(
+    tmp_path: Path, clock: Clocked, value: Any, stored: Any
+) -> None:
+    clock.now = 1000
+    storage = FileSessionStorage(tmp_path, clock=clock).sync
+    revision = storage.write_if("42", value, None, expires=2000)
+
+    assert json.loads(tmp_path.joinpath("42/42.json").read_bytes()) == stored
+    assert storage.read_with_revision("42") == (value, revision)
+    assert list(storage.iter_entries()) == [Entry("42", value, 2000)]
+    clock.now = 2000
+    assert storage.read_with_revision("42") == (None, revision)
+    assert storage.purge_expired() == 1
+
+
+def test_what_an_enhancer_stores_ends_when_it_says(tmp_path: Path, clock: Clocked) -> None:
+    clock.now = 1000
+    storage = FileSessionStorage(tmp_path, ttl=9000, clock=clock).sync
+    enhanced = enhance_storage(storage, ttl=60, migrations={1: dict}, clock=clock)
+    enhanced.write("42", {"n": 1})
+
+    content = tmp_path.joinpath("42/42.json").read_text()
+    assert content == '{"v":1,"__d":{"n":1},"e":1060000}'
+    assert [entry.expires for entry in storage.iter_entries()] == [1060]
+    clock.now += 59
+    assert enhanced.touch("42")
+    clock.now += 59
+    assert enhanced.read("42") == {"n": 1}
+    clock.now += 1
+    assert storage.purge_expired() == 1
+
+
+def test_an_enhancer_with_another_clock_decides_alone(tmp_path: Path, clock: Clocked) -> None:
+    storage = FileSessionStorage(tmp_path).sync
+    enhanced = enhance_storage(storage, ttl=60, clock=clock)
+    enhanced.write("42", {"n": 1})
+
+    assert clock.now + 60 < time.time()
+    assert enhanced.read("42") == {"n": 1}
+    assert storage.purge_expired() == 0
+    clock.now += 60
+    assert enhanced.read("42") is None
+    assert enhanced.purge_expired() == 1
+
+
+@pytest.mark.parametrize("end", [math.inf, 1e300])
+def test_an_end_that_nobody_will_see_is_none(tmp_path: Path, clock: Clocked, end: float) -> None:
+    storage = FileSessionStorage(tmp_path, clock=clock).sync
+    storage.write_if("42", {"n": 1}, None, expires=end)
+    storage.write_if("43", {"n": 1}, None, expires=-end)
+
+    assert storage.read("42") == {"n": 1}
+    assert storage.read("43") is None
+
+
 def test_null_within_our_shape_is_not_taken_for_missing(tmp_path: Path) -> None:
     put(tmp_path / "42/42.json", b'{"__d":null,"e":5,"ttl":1}')
 
@@ -1226,6 +1305,50 @@ def test_purging_removes_what_killed_writers_left_an_hour_ago(
 
 
 # --- listing ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are read in a folder."""
+    opened: list[str] = []
+
+    def noting_read(path: Path | str, at_most: int | None = None) -> bytes | None:
+        opened.append(Path(path).name)
+        return read(path, at_most)
+
+    monkeypatch.setattr(folder_module, "read", noting_read)
+    return opened
+
+
+def test_keys_are_listed_by_names_alone(tmp_path: Path, opened_files: list[str]) -> None:
+    storage = FileSessionStorage(tmp_path)
+    for key in KEYS:
+        storage.sync.write(key, 1)
+    opened_files.clear()
+
+    async def listed() -> list[str]:
+        return [key async for key in storage.iter_keys()]
+
+    assert sorted(asyncio.run(listed())) == sorted(KEYS)
+    assert [Path(name).suffix for name in opened_files] == [".key"]  # its name is a hash
+
+
+def test_once_a_value_ends_keys_are_listed_without_what_has_expired(
+    tmp_path: Path, clock: Clocked, opened_files: list[str]
+) -> None:
+    FileSessionStorage(tmp_path, clock=clock).sync.write("41", 1)
+    storage = FileSessionStorage(tmp_path, clock=clock).sync
+    opener = FileSessionStorage(tmp_path, clock=clock).sync
+    opener.write_if("42", 1, None, expires=clock.now + 1)
+    clock.now += 1
+    storage.backup(tmp_path.parent / "backup")
+
+    copy = FileSessionStorage(tmp_path.parent / "backup", clock=clock).sync
+    again = FileSessionStorage(tmp_path, clock=clock).sync
+    for opened in (storage, opener, copy, again):
+        opened_files.clear()
+        assert list(opened.iter_keys()) == ["41"]
+        assert sorted(opened_files) == ["41.json", "42.json"]
 
 
 def test_listing_goes_by_prefix(storage: SyncFileSessionStorage) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sessionkit.storages.file import FileSessionStorage
+from sessionkit.types import Entry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,7 @@ ENHANCED = {
     "98": ("98/98.json", b'{\n\t"v": 1,\n\t"__d": {\n\t\t"n": 1\n\t}\n}'),
     "99": ("99/99.json", b'{\n\t"__d": {\n\t\t"n": 1\n\t},\n\t"e": 1795360794191\n}'),
 }
+ENDS = 1795360794.191
 WRITTEN_BY_GRAMMY = ORDINARY | OTHER | ENHANCED
 
 
@@ -58,7 +60,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_what_grammy_wrote_is_read(folder: Path) -> None:
-    storage = FileSessionStorage(folder)
+    storage = FileSessionStorage(folder, clock=lambda: ENDS - 1)
 
     async def read_all() -> dict[str, object]:
         return {key: await storage.read(key) for key in WRITTEN_BY_GRAMMY}
@@ -67,8 +69,21 @@ def test_what_grammy_wrote_is_read(folder: Path) -> None:
     assert asyncio.run(read_all()) == expected
 
 
+def test_what_the_enhancer_of_grammy_wrote_ends_when_it_says(folder: Path) -> None:
+    now = ENDS - 0.001
+    storage = FileSessionStorage(folder, clock=lambda: now).sync
+    value = {"__d": {"n": 1}, "e": 1795360794191}
+
+    assert storage.read_entries(["99"]) == {"99": Entry("99", value, ENDS)}
+    assert storage.purge_expired() == 0
+    now = ENDS
+    assert storage.read("99") is None
+    assert storage.purge_expired() == 1
+    assert not folder.joinpath("99/99.json").exists()
+
+
 def test_what_grammy_wrote_is_listed_once(folder: Path) -> None:
-    storage = FileSessionStorage(folder).sync
+    storage = FileSessionStorage(folder, clock=lambda: ENDS - 1).sync
 
     assert sorted(storage.iter_keys()) == sorted(WRITTEN_BY_GRAMMY)
     assert dict(storage.iter_items("ok")) == {"ok🍕": [1]}
@@ -127,7 +142,7 @@ def test_of_two_files_for_a_key_ours_counts_and_both_are_deleted(tmp_path: Path)
 
 def test_where_case_does_not_count_other_names_of_grammy_are_left_alone(folder: Path) -> None:
     folder.joinpath(".SESSIONKIT").mkdir()  # what such a system would show
-    storage = FileSessionStorage(folder).sync
+    storage = FileSessionStorage(folder, clock=lambda: ENDS - 1).sync
 
     assert {key for key in WRITTEN_BY_GRAMMY if storage.has(key)} == set(ORDINARY | ENHANCED)
     assert set(storage.iter_keys()) == set(ORDINARY | ENHANCED)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sessionkit._storage.entries import conflict, encode_entry
 from sessionkit._storage.listing import LeftOut
 from sessionkit.codecs import Codec, decode_value, takes_any_value
 from sessionkit.errors import SessionDecodeError, SessionError, SessionListingError
-from sessionkit.protocols import ANY, Clock, Entry, Expected, Revision
+from sessionkit.protocols import ANY, Entry, Expected, Revision
+from sessionkit.storages._file.content import close_content, open_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sessionkit._storage.lifetime import Lifetime
     from sessionkit.storages._file.entry import Entry as LockedEntry
     from sessionkit.storages._file.folder import Folder
 
-# What grammY's enhancer stores, and by the third field known as ours.
-_DATA: Final = "__d"
-_EXPIRES: Final = "e"
-_TTL: Final = "ttl"
-_FIELDS: Final = frozenset({_DATA, _EXPIRES, _TTL})
+_FARTHEST: Final = 8.64e12
+"""Seconds from the epoch: no date in JavaScript, nor any in grammY, is beyond."""
 
 
 class FileRevision(NamedTuple):
@@ -40,16 +39,14 @@ class FileEngine:
     Args:
         folder: Where the files are.
         codec: What is in them.
-        ttl: The seconds a value lives after its last write; None: it never expires.
-        clock: The time, in seconds since the epoch.
+        lifetime: When values expire.
     """
 
-    def __init__(self, folder: Folder, codec: Codec, ttl: float | None, clock: Clock) -> None:
+    def __init__(self, folder: Folder, codec: Codec, lifetime: Lifetime) -> None:
         self.folder = folder
         self._codec = codec
         self.any_value: bool = takes_any_value(codec)
-        self.ttl: float | None = ttl
-        self._clock = clock
+        self.lifetime = lifetime
 
     def pack(
         self, key: str, value: Any, expires: float | None = None
@@ -60,9 +57,12 @@ class FileEngine:
 
         Raises:
             SessionEncodeError: The codec refused, or *value* is None.
+            ValueError: *expires* is NaN.
         """
-        wrapped = None if value is None else self._wrapped(value, expires)
-        return encode_entry(self._codec, key, wrapped), _expiry(wrapped)
+        end = self.lifetime.end(expires)
+        end = None if end is None else _milliseconds(end)
+        content = None if value is None else close_content(value, end, self.lifetime.ttl)
+        return encode_entry(self._codec, key, content), end
 
     def read(self, key: str, at_most: int | None = None) -> Any:
         """Return the value, None if missing or expired.
@@ -71,7 +71,10 @@ class FileEngine:
             TooLargeError: There are more than *at_most* bytes to decode.
         """
         raw = self.folder.load(key, at_most)
-        return None if raw is None else self._value(self._decode(key, raw))
+        if raw is None:
+            return None
+        value, end = self._decode(key, raw)
+        return None if self._is_over(end) else value
 
     def read_with_revision(
         self, key: str, at_most: int | None = None
@@ -80,8 +83,8 @@ class FileEngine:
         raw = self.folder.load(key, at_most)
         if raw is None:
             return None, None
-        stored = self._decode(key, raw)
-        return self._value(stored), _revision(raw, _expiry(stored))
+        value, end = self._decode(key, raw)
+        return None if self._is_over(end) else value, _revision(raw, end)
 
     def has(self, key: str, at_most: int | None = None) -> bool:
         """Return whether something is stored; what is damaged is."""
@@ -94,16 +97,20 @@ class FileEngine:
         """Let *raw* be stored, or (None) nothing, if what is stored is *expected*."""
         if expected is not ANY and not self._is_expected(entry, expected):
             raise conflict(entry.key)
+        if expires is not None:
+            self.folder.note_ends()
         entry.raw = raw
         return None if raw is None else _revision(raw, expires)
 
     def touch(self, entry: LockedEntry) -> bool:
         """Restart the timeout, if there is one; False if missing or expired."""
-        stored = None if entry.raw is None else self._decode(entry.key, entry.raw)
-        if stored is None or self._is_over(_expiry(stored)):
+        if entry.raw is None:
             return False
-        if self.ttl is not None and _expiry(stored) is not None:
-            entry.raw, _ = self.pack(entry.key, stored[_DATA])
+        value, end = self._decode(entry.key, entry.raw)
+        if self._is_over(end):
+            return False
+        if end is not None and self.lifetime.ttl is not None:
+            entry.raw, _ = self.pack(entry.key, value)
         return True
 
     def expire(self, entry: LockedEntry) -> bool:
@@ -114,8 +121,15 @@ class FileEngine:
         return expired
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with *prefix* and have not expired."""
+        """Yield the keys that begin with *prefix* and have not expired.
+
+        Where nothing ends, names tell all, and no value is looked at.
+        """
+        may_end = self.lifetime.ttl is not None or self.folder.has_ends
         for key, path in self.folder.entries(prefix):
+            if not may_end:
+                yield key
+                continue
             try:
                 raw = self.folder.read_entry(path)
             except OSError:  # it is there
@@ -145,11 +159,11 @@ class FileEngine:
     def entry(self, key: str, at_most: int | None = None) -> Entry | None:
         """Return what is stored under *key*, None if missing or expired."""
         raw = self.folder.load(key, at_most)
-        return None if raw is None else self._entry(key, self._decode(key, raw))
+        return None if raw is None else self._entry(key, raw)
 
     def purge(self, remove: Callable[[str], bool]) -> Iterator[bool]:
         """Remove what has expired; yield for each key whether *remove* removed it."""
-        self.folder.remove_abandoned(self._clock())
+        self.folder.remove_abandoned(self.lifetime.now())
         with suppress(SessionListingError):  # purged was all that has a key
             for key, path in self.folder.entries(""):
                 raw = None
@@ -163,15 +177,11 @@ class FileEngine:
         except OSError as error:
             msg = f"{key!r} cannot be read: {error}"
             raise SessionError(msg, key=key) from error
-        return None if raw is None else self._entry(key, self._decode(key, raw))
+        return None if raw is None else self._entry(key, raw)
 
-    def _entry(self, key: str, stored: Any) -> Entry | None:
-        if not _is_wrapped(stored):
-            return Entry(key, stored)
-        expires = stored[_EXPIRES]
-        if self._is_over(expires):
-            return None
-        return Entry(key, stored[_DATA], expires and expires / 1000)
+    def _entry(self, key: str, raw: bytes) -> Entry | None:
+        value, end = self._decode(key, raw)
+        return None if self._is_over(end) else Entry(key, value, end and end / 1000)
 
     def _is_expected(self, entry: LockedEntry, expected: Expected) -> bool:
         raw = entry.raw
@@ -186,32 +196,17 @@ class FileEngine:
             return self._has_expired(entry.key, raw)
         return isinstance(expected, FileRevision) and expected.digest == _digest(raw)
 
-    def _wrapped(self, value: Any, expires: float | None) -> Any:
-        if expires is not None:
-            return {_DATA: value, _EXPIRES: _milliseconds(expires), _TTL: self.ttl}
-        if self.ttl is not None:
-            expires = _milliseconds(self._clock() + self.ttl)
-            return {_DATA: value, _EXPIRES: expires, _TTL: self.ttl}
-        if _is_wrapped(value):
-            return {_DATA: value, _EXPIRES: None, _TTL: None}
-        return value
-
-    def _value(self, stored: Any) -> Any:
-        if not _is_wrapped(stored):
-            return stored
-        return None if self._is_over(stored[_EXPIRES]) else stored[_DATA]
-
     def _has_expired(self, key: str, raw: bytes) -> bool:
         try:
-            return self._is_over(_expiry(self._decode(key, raw)))
+            return self._is_over(self._decode(key, raw)[1])
         except SessionDecodeError:
             return False
 
-    def _is_over(self, expires: float | None) -> bool:
-        return expires is not None and _milliseconds(self._clock()) >= expires
+    def _is_over(self, end: float | None) -> bool:
+        return end is not None and _milliseconds(self.lifetime.now()) >= end
 
-    def _decode(self, key: str, raw: bytes) -> Any:
-        return decode_value(self._codec, key, raw, _Where(self.folder, key))
+    def _decode(self, key: str, raw: bytes) -> tuple[Any, float | None]:
+        return open_content(decode_value(self._codec, key, raw, _Where(self.folder, key)))
 
 
 class _Where:
@@ -225,21 +220,8 @@ class _Where:
         return str(self._folder.where(self._key))
 
 
-def _is_wrapped(stored: Any) -> TypeGuard[dict[str, Any]]:
-    return (
-        isinstance(stored, dict)
-        and stored.keys() == _FIELDS
-        and stored[_DATA] is not None
-        and isinstance(stored[_EXPIRES], int | float | None)
-    )
-
-
-def _expiry(stored: Any) -> float | None:
-    return stored[_EXPIRES] if _is_wrapped(stored) else None
-
-
 def _milliseconds(instant: float) -> int:
-    return round(instant * 1000)
+    return round(min(max(instant, -_FARTHEST), _FARTHEST) * 1000)
 
 
 def _revision(raw: bytes, expires: float | None) -> FileRevision:

@@ -69,11 +69,23 @@ class Folder:
         # Where case does not count, a file that grammY wrote may be that of another key.
         case_counts = not (self.path / _HIDDEN.upper()).exists()
         self._heeds_grammy_names = case_counts and sys.getfilesystemencoding() == "utf-8"
+        self._noted_ends = False
 
     @property
     def place_of_locks(self) -> Path:
         """Where processes lock keys for as long as a session is open."""
         return self.path / _HIDDEN / "open"
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether a value may have an end."""
+        return self._noted_ends or _sign_of_ends(self.path).exists()
+
+    def note_ends(self) -> None:
+        """Note for good, before the first of them is stored, that values have an end."""
+        if not self._noted_ends:
+            self._disk.make_folder(_sign_of_ends(self.path))
+            self._noted_ends = True
 
     def load(self, key: str, at_most: int | None = None) -> bytes | None:
         """Return what is stored under *key*, None if nothing is.
@@ -187,6 +199,8 @@ class Folder:
         made = unfinished
         try:
             self._disk.make_folders(unfinished)
+            if self.has_ends:
+                self._make_place(_sign_of_ends(unfinished), unfinished)
             yield from self._copy_all(unfinished)
             self.check_still_there()
             _check_free(target)
@@ -325,6 +339,11 @@ class _Mark:
 def _close(descriptor: int | None) -> None:
     if descriptor is not None:  # pragma: no branch (only on Windows)
         os.close(descriptor)
+
+
+def _sign_of_ends(path: Path) -> Path:
+    """The folder that is there if a value in *path* may have an end."""
+    return path / _HIDDEN / "ends"
 
 
 def _check_free(path: Path) -> None:
