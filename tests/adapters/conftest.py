@@ -21,3 +21,12 @@ def running() -> Iterator[Running]:
 
     with ExitStack() as stack:
         yield Running(stack)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster() -> Iterator[str]:
+    """The URL of a cluster of Redis servers, shared by all tests that leave its slots in place."""
+    from tests.adapters import redis_servers
+
+    with redis_servers.cluster() as nodes:
+        yield nodes[0].url

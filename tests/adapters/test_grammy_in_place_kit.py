@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unittest
-from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 import pytest
@@ -57,10 +56,8 @@ class TestCluster(TestRedis):
     cluster = True
 
     @pytest.fixture(autouse=True)
-    def _serve(self) -> Iterator[None]:
-        with redis_servers.cluster() as nodes:
-            self.url = nodes[0].url
-            yield
+    def _serve(self, redis_cluster: str) -> None:
+        self.url = redis_cluster
 
 
 @table_first

@@ -45,12 +45,6 @@ def redis8() -> Iterator[str]:
         yield started.url
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    with redis_servers.cluster() as started:
-        yield started[0].url
-
-
 class Kit(StorageSuite):
     limits = Limits(ttl=TTL)
     served: ClassVar[Served]
@@ -106,8 +100,8 @@ class TestRedisCluster(Kit):
     options: ClassVar[dict[str, Any]] = {"cluster": True}
 
     @pytest.fixture(autouse=True)
-    def _serve(self, cluster: str) -> None:
-        self.url = cluster
+    def _serve(self, redis_cluster: str) -> None:
+        self.url = redis_cluster
 
     def damage(self, namespace: str, key: str) -> None:
         with redis_servers.connect(self.url, cluster=True) as client:

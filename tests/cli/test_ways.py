@@ -293,7 +293,6 @@ def test_pickled_states_of_telebot(shell: Shell) -> None:
     states.close()
 
 
-@thorough
 def test_pickled_states_of_an_older_telebot(shell: Shell) -> None:
     done = bring(shell, "telebot-pickle", DATA / "telebot_pickle-4.20.0")
     assert done.err == "imported 3\n"
@@ -446,7 +445,7 @@ def test_documents_need_a_collection(shell: Shell, mongo_url: str) -> None:
     assert not shell.files()
 
 
-@pytest.mark.parametrize("version", ["today", pytest.param("4.20.0", marks=thorough)])
+@pytest.mark.parametrize("version", ["today", "4.20.0"])
 def test_states_of_telebot(shell: Shell, redis_url: str, client: Any, version: str) -> None:
     pytest.importorskip("telebot")
     is_new = version == "today"
