@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -92,6 +93,14 @@ def _is_quick(config: pytest.Config) -> bool:
 
 def _given_by_name(config: pytest.Config) -> bool:
     return all("::" in argument for argument in config.args)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible_children() -> Iterator[None]:
+    """A background job of a shell, or nohup, ignores SIGINT, and its children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

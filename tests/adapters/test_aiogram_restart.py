@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 Bot: TypeAlias = "subprocess.Popen[str]"
 
@@ -34,6 +36,7 @@ def answers(process: Bot, chat: int, *texts: str) -> list[str]:
     return found
 
 
+@pytest.mark.thorough
 def test_scenes_and_states_survive_sigkill(tmp_path: Path) -> None:
     database = tmp_path / "bot.db"
 

@@ -133,6 +133,7 @@ def mongo_home(url: str, table: str, grammy: Grammy) -> Home:
     return Home(theirs, GrammyMongoStorage, url, {"collection": table})
 
 
+NOW: Final = 1000.0
 HOMES: Final = {"redis": redis_home, "psql": postgres_home, "mongodb": mongo_home}
 SERVERS: Final = {"redis": "valkey", "psql": "postgres", "mongodb": "mongo"}
 
@@ -145,7 +146,8 @@ def home_of(kind: str, request: pytest.FixtureRequest, grammy: Grammy, table: st
 def home(request: pytest.FixtureRequest, grammy: Grammy, table: str, tmp_path: Path) -> Home:
     if request.param == "file":
         folder = tmp_path / "sessions"
-        return Home(partial(grammy.file, folder), FileSessionStorage, str(folder))
+        theirs = partial(grammy.file, folder)
+        return Home(theirs, FileSessionStorage, str(folder), {"clock": lambda: NOW})
     return home_of(request.param, request, grammy, table)
 
 
@@ -210,7 +212,7 @@ async def test_a_session_goes_on_here_and_there(home: Home, grammy: Grammy) -> N
 
 @on_a_loop
 async def test_enhanced_sessions_go_on_here_and_there(home: Home, grammy: Grammy) -> None:
-    grammy.set_clock(1_000_000)
+    grammy.set_clock(int(NOW * 1000))
     changes = {"1": [Add("n", 100)], "2": [Add("n", 1000)]}
     async with both(home) as (theirs, ours):
         first = {"1": changes["1"]}

@@ -39,7 +39,7 @@ class TestMemory(StorageSuite):
         return MemorySessionStorage(ttl=TTL, clock=self.clock)
 
 
-@thoroughly("concurrency")
+@thoroughly("machine", "concurrency")
 class TestFile(StorageSuite):
     limits = FOR_A_MINUTE
 
@@ -54,6 +54,7 @@ class TestFile(StorageSuite):
         shutil.rmtree(self.folder / namespace)
 
 
+@thoroughly("concurrency")
 class TestSQLite(StorageSuite):
     limits = FOR_A_MINUTE
 

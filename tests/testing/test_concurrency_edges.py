@@ -34,6 +34,7 @@ from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._ops import Op, read, write
 from sessionkit.testing._promises import promises
 from sessionkit.testing._subject import Subject
+from tests.profiles import thorough
 from tests.testing import folders
 from tests.testing.broken_steps import LandsLateOnThread
 from tests.testing.reference import promise_named
@@ -148,7 +149,8 @@ def test_a_storage_may_refuse_another_event_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cancelled_call_leaves_others_alone", "cancelled_call_leaves_old_or_new"]
+    "name",
+    [thorough("cancelled_call_leaves_others_alone"), "cancelled_call_leaves_old_or_new"],
 )
 def test_a_machine_that_is_slower_than_the_kit_is_patient_is_not_taken_for_hanging(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -160,9 +160,9 @@ def asked_and_left_out(subject: Subject) -> tuple[list[str], dict[str, str]]:
     [
         (lambda: subject_of(Bare), ["copies", "revisions", "time"]),
         (lambda: subject_of(BareTimed, TTL), ["revisions"]),
-        (lambda: subject_of(ByContent), ["copies", "time"]),
-        (lambda: subject_of(Numbered, Numbered.limits), []),
-        (lambda: subject_of(Awaited), ["revisions", "time"]),
+        thorough(lambda: subject_of(ByContent), ["copies", "time"]),
+        thorough(lambda: subject_of(Numbered, Numbered.limits), []),
+        thorough(lambda: subject_of(Awaited), ["revisions", "time"]),
         thorough(lambda: subject_of(Reference), []),
         thorough(lambda: subject_of(Reference, Limits(ttl=100, durable=False)), []),
         thorough(lambda: subject_of(Strict, TTL), []),
@@ -181,6 +181,7 @@ def test_other_ways_of_keeping_them_are_fine(subject: Any, left_out: list[str]) 
     assert len(asked) + len(found) == len(MACHINE)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["histories_keep_revisions", "histories_keep_time"])
 def test_what_becomes_of_expired_remains_is_open(name: str) -> None:
     ask(name, LeavesRemains, TTL)

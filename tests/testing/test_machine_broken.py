@@ -345,11 +345,11 @@ def enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "SHRINKING_TRIES", 10)
 
 
-def named(*mistakes: Mistake) -> list[Any]:
-    return [pytest.param(mistake, id=mistake.kind.__name__) for mistake in mistakes]
+def named(*mistakes: Mistake, marks: Any = ()) -> list[Any]:
+    return [pytest.param(each, id=each.kind.__name__, marks=marks) for each in mistakes]
 
 
-@pytest.mark.parametrize("mistake", named(*LISTED, *OTHERS))
+@pytest.mark.parametrize("mistake", [*named(*LISTED), *named(*OTHERS, marks=pytest.mark.thorough)])
 def test_the_shortest_history_shows_the_mistake(mistake: Mistake) -> None:
     name = f"histories_keep_{mistake.breaks}"
 

@@ -27,7 +27,7 @@ from sessionkit.testing._wrappers.errors import errors
 from sessionkit.testing._wrappers.honest import honest
 from sessionkit.testing._wrappers.inside import ALL, GROUPS, Inside, Variant, all_variants
 from sessionkit.testing._wrappers.rows import Rows
-from tests.profiles import thorough
+from tests.profiles import thorough, thoroughly
 
 OWN = {promise.name: promise for promise in (*honest, *errors)}
 PROMISES = {**{promise.name: promise for promise in promises()}, **OWN}
@@ -137,7 +137,7 @@ class ReadCache:
         self.cache.pop(key, None)
 
 
-@pytest.mark.usefixtures("fewer_histories")
+@thoroughly("machine")
 class TestPrefixed(WrapperSuite):
     def wrap(self, storage: Any) -> Any:
         return Prefixed(storage)
