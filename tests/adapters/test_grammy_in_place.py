@@ -98,12 +98,17 @@ class Home:
         kind: The storage of sessionkit.
         url: That of the server, or a folder.
         options: What else the storage needs to know.
+        now: The time by ``clock``.
     """
 
     theirs: Callable[..., RecordedStorage]
     kind: Callable[..., Any]
     url: str
     options: dict[str, Any] = field(default_factory=dict[str, Any])
+    now: float = 1000.0
+
+    def clock(self) -> float:
+        return self.now
 
     def ours(self, url: str | None = None) -> Any:
         """Open the storage of sessionkit, by another URL of the same server."""
@@ -133,7 +138,6 @@ def mongo_home(url: str, table: str, grammy: Grammy) -> Home:
     return Home(theirs, GrammyMongoStorage, url, {"collection": table})
 
 
-NOW: Final = 1000.0
 HOMES: Final = {"redis": redis_home, "psql": postgres_home, "mongodb": mongo_home}
 SERVERS: Final = {"redis": "valkey", "psql": "postgres", "mongodb": "mongo"}
 
@@ -146,8 +150,9 @@ def home_of(kind: str, request: pytest.FixtureRequest, grammy: Grammy, table: st
 def home(request: pytest.FixtureRequest, grammy: Grammy, table: str, tmp_path: Path) -> Home:
     if request.param == "file":
         folder = tmp_path / "sessions"
-        theirs = partial(grammy.file, folder)
-        return Home(theirs, FileSessionStorage, str(folder), {"clock": lambda: NOW})
+        found = Home(partial(grammy.file, folder), FileSessionStorage, str(folder))
+        found.options["clock"] = found.clock
+        return found
     return home_of(request.param, request, grammy, table)
 
 
@@ -212,7 +217,7 @@ async def test_a_session_goes_on_here_and_there(home: Home, grammy: Grammy) -> N
 
 @on_a_loop
 async def test_enhanced_sessions_go_on_here_and_there(home: Home, grammy: Grammy) -> None:
-    grammy.set_clock(int(NOW * 1000))
+    grammy.set_clock(1_000_000)
     changes = {"1": [Add("n", 100)], "2": [Add("n", 1000)]}
     async with both(home) as (theirs, ours):
         first = {"1": changes["1"]}
@@ -221,15 +226,15 @@ async def test_enhanced_sessions_go_on_here_and_there(home: Home, grammy: Grammy
         assert bot.update([Increment("n", 1)], chat=7).error is None
         assert await ours.read("7") == {"v": 1, "__d": {"n": 102}, "e": 1_060_000}
 
-        clock: Any = {"clock": lambda: 1001.0}
-        enhanced = enhance_storage(ours, ttl=60, migrations=functions(changes), **clock)
+        home.now = 1001.0
+        enhanced = enhance_storage(ours, ttl=60, migrations=functions(changes), clock=home.clock)
         async with session(initial=dict[str, Any], storage=enhanced).open(7) as s:
             assert s.data == {"n": 1102}
             s.data["n"] += 1
         assert theirs.read("7") == {"v": 2, "__d": {"n": 1103}, "e": 1_061_000}
 
-        late = enhance_storage(ours, ttl=60, migrations=functions(changes), clock=lambda: 1061.0)
-        assert await late.read("7") is None
+        home.now = 1061.0
+        assert await enhanced.read("7") is None
 
 
 # --- conditions ---------------------------------------------------------------------------
