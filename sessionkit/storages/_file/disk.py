@@ -1,4 +1,7 @@
-"""Files that are either the old or the new one, whatever happens to the machine."""
+"""Files that are either the old or the new one, whatever happens to the machine.
+
+On the way of a write paths are texts: to make a ``Path`` takes as long as a system call.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ class Disk:
         self._folder_mode = None if mode is None else mode | (mode & 0o444) >> 2
 
     def replace(
-        self, path: Path, raw: bytes, unfinished: str, make_parent: Callable[[Path], None]
+        self, path: str, raw: bytes, unfinished: str, make_parent: Callable[[], None]
     ) -> None:
         """Let *raw* be what is in the file *path*; *make_parent* makes its folder if need be.
 
@@ -78,7 +81,7 @@ class Disk:
             try:
                 _rename(unfinished, path)
             except FileNotFoundError:
-                make_parent(path.parent)
+                make_parent()
                 _rename(unfinished, path)
         except BaseException:
             _discard(unfinished)
@@ -127,10 +130,10 @@ class Disk:
         self.make_folder(path)
 
 
-def remove(path: Path) -> bool:
+def remove(path: str) -> bool:
     """Remove the file *path* for good; False if there is none."""
     try:
-        _patiently(path.unlink)
+        _patiently(lambda: os.unlink(path))  # noqa: PTH108
     except FileNotFoundError:
         return False
     _flush_changed_folder(path)
@@ -177,12 +180,12 @@ def _make_parents(path: Path) -> None:
     flush_folder(path.parent)
 
 
-def _flush_changed_folder(path: Path) -> None:
+def _flush_changed_folder(path: str) -> None:
     try:
-        flush_folder(path.parent)
+        flush_folder(os.path.dirname(path))  # noqa: PTH120
     except OSError as error:
         msg = f"{error.strerror}; the change to this file may be lost with the next power cut"
-        raise OSError(error.errno, msg, str(path)) from error
+        raise OSError(error.errno, msg, path) from error
 
 
 def _named(error: OSError, path: Path | str) -> OSError:
@@ -190,13 +193,13 @@ def _named(error: OSError, path: Path | str) -> OSError:
     return error
 
 
-def _rename(source: str, target: Path) -> None:
-    _patiently(lambda: os.replace(source, target))  # noqa: PTH105 (no path is made for it)
+def _rename(source: str, target: str) -> None:
+    _patiently(lambda: os.replace(source, target))  # noqa: PTH105
 
 
 def _discard(path: str) -> None:
     with suppress(OSError):
-        os.unlink(path)  # noqa: PTH108 (no path is made for it)
+        os.unlink(path)  # noqa: PTH108
 
 
 if sys.platform == "win32":  # pragma: no cover (not reached where the tests run)
@@ -213,7 +216,7 @@ if sys.platform == "win32":  # pragma: no cover (not reached where the tests run
                 return
         change()
 
-    def flush_folder(path: Path) -> None:
+    def flush_folder(path: Path | str) -> None:
         """Windows has no way to ask for this."""
 
     def _set_mode(descriptor: int, mode: int) -> None:
@@ -224,7 +227,7 @@ else:
     def _patiently(change: Callable[[], object]) -> None:
         change()
 
-    def flush_folder(path: Path) -> None:
+    def flush_folder(path: Path | str) -> None:
         """See that the disk knows what is in the folder *path*."""
         descriptor = os.open(path, os.O_RDONLY)
         try:

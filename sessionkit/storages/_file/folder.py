@@ -53,6 +53,7 @@ class Folder:
     def __init__(self, path: Path, mode: int | None, now: float) -> None:
         self.path: Path = Path(os.path.realpath(path))
         self.mode = mode
+        self._within = f"{self.path}{os.sep}"
         self._disk = Disk(mode)
         locks = self.path / _HIDDEN / "locks"
         try:
@@ -95,8 +96,9 @@ class Folder:
             SessionError: The folder itself is gone.
             TooLargeError: It has more than *at_most* bytes.
         """
-        raw = read(self._path(place_of(key)), at_most)
-        if raw is None and (foreign := self._foreign_path(key)) is not None:
+        place = place_of(key)
+        raw = read(self._path(place), at_most)
+        if raw is None and (foreign := self._foreign_path(key, place)) is not None:
             raw = read(foreign, at_most)
         if raw is None:
             self.check_still_there()
@@ -120,7 +122,7 @@ class Folder:
     def remove(self, key: str) -> None:
         """Remove *key*, if it is there; only while locked."""
         place = place_of(key)
-        foreign = self._foreign_path(key)
+        foreign = self._foreign_path(key, place)
         if foreign is not None:
             # First: once the other is gone, this one would come to light.
             remove(foreign)
@@ -158,7 +160,7 @@ class Folder:
         """Return what is in a file that was listed, None if it has gone since."""
         return read(path)
 
-    def where(self, key: str) -> Path:
+    def where(self, key: str) -> str:
         """Return the path of the file of *key*."""
         return self._locate(key, place_of(key))
 
@@ -252,29 +254,31 @@ class Folder:
             self._disk.make_folder(folder.parent)
         self._disk.make_folder(folder)
 
-    def _replace(self, path: Path, raw: bytes) -> None:
+    def _replace(self, path: str, raw: bytes) -> None:
         self._disk.replace(
             path,
             raw,
             self._workshop.new_path(),
-            lambda folder: self._make_place(folder, self.path),
+            lambda: self._make_place(Path(path).parent, self.path),
         )
 
-    def _path(self, place: Place) -> Path:
-        return Path(self.path, place.folder, place.file)
+    def _path(self, place: Place) -> str:
+        return f"{self._within}{place.folder}{os.sep}{place.stem}.json"
 
-    def _key_path(self, place: Place) -> Path:
-        return Path(self.path, place.folder, f"{place.stem}.key")
+    def _key_path(self, place: Place) -> str:
+        return f"{self._within}{place.folder}{os.sep}{place.stem}.key"
 
-    def _foreign_path(self, key: str) -> Path | None:
-        """Where grammY would have kept *key*, if that is not its place anyway."""
-        place = grammy_place_of(key) if self._heeds_grammy_names else None
-        return None if place is None or place == place_of(key) else self._path(place)
+    def _foreign_path(self, key: str, place: Place) -> str | None:
+        """Where grammY would have kept *key*, if that is not its *place* anyway."""
+        if not (place.is_escaped and self._heeds_grammy_names):
+            return None
+        foreign = grammy_place_of(key)
+        return None if foreign is None else self._path(foreign)
 
-    def _locate(self, key: str, place: Place) -> Path:
+    def _locate(self, key: str, place: Place) -> str:
         path = self._path(place)
-        foreign = self._foreign_path(key)
-        if foreign is None or path.exists() or not foreign.exists():
+        foreign = self._foreign_path(key, place)
+        if foreign is None or Path(path).exists() or not Path(foreign).exists():
             return path
         return foreign
 
@@ -317,17 +321,18 @@ class _Mark:
     """A folder that is kept open, so that another one in its place is noticed."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = str(path)
         # While it is open, no other folder gets its number.  Windows opens no folders, and
         # does not remove them as long as there are open files in them.
         self._descriptor = None if sys.platform == "win32" else os.open(path, os.O_RDONLY)
-        self._status = path.stat()
+        self._status = os.stat(path)  # noqa: PTH116
         self._close = finalize(self, _close, self._descriptor)
 
     def is_there(self) -> bool:
         """Whether the path still leads to it."""
         try:
-            return os.path.samestat(self._path.stat(), self._status)
+            found = os.stat(self._path)  # noqa: PTH116 (a Path would cost as much as the call)
+            return os.path.samestat(found, self._status)
         except (FileNotFoundError, NotADirectoryError):
             return False
 

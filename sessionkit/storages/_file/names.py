@@ -14,8 +14,8 @@ ESCAPED: Final = "escaped"
 """The folder of escaped names; grammY's folders have at most two characters."""
 
 _LONGEST: Final = 255 - len(".json")
-_PLAIN: Final = re.compile(rf"[0-9a-z_-]{{1,{_LONGEST}}}")
-_RESERVED: Final = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
+_RESERVED: Final = re.compile(r"con|prn|aux|nul|(?:com|lpt)[0-9]")
+_PLAIN: Final = re.compile(rf"(?!(?:{_RESERVED.pattern})\Z)[0-9a-z_-]{{1,{_LONGEST}}}")
 _HASH_MARK: Final = "~"
 _ESCAPES: Final = [
     chr(byte) if re.fullmatch("[0-9a-z_-]", chr(byte)) else f"%{byte:02x}" for byte in range(256)
@@ -81,7 +81,7 @@ def key_at(place: Place) -> str | None:
 
 
 def _is_plain(key: str) -> bool:
-    return _PLAIN.fullmatch(key) is not None and _RESERVED.fullmatch(key) is None
+    return _PLAIN.fullmatch(key) is not None
 
 
 def _escape(key: str) -> str:
