@@ -33,6 +33,8 @@ class Job(ABC, Generic[R]):
         kind: Whether it reads, writes, or ends the worker.
         work: What to do.
         args: What *work* gets besides what the worker hands it, such as a cursor.
+
+    Attributes:
         loop: The event loop of the waiter; None for a thread.
     """
 
@@ -50,17 +52,11 @@ class Job(ABC, Generic[R]):
 
     result: R
 
-    def __init__(
-        self,
-        kind: Kind,
-        work: Callable[..., R],
-        args: tuple[Any, ...],
-        loop: asyncio.AbstractEventLoop | None,
-    ) -> None:
+    def __init__(self, kind: Kind, work: Callable[..., R], args: tuple[Any, ...]) -> None:
         self.kind = kind
         self.work = work
         self.args = args
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.deadline: float | None = None
         self.error: BaseException | None = None
         self.settled = False
@@ -100,33 +96,30 @@ class Job(ABC, Generic[R]):
 class TaskJob(Job[R]):
     """A job that a task waits for."""
 
-    __slots__ = ("_future", "_own_loop")
-
-    def __init__(self, kind: Kind, work: Callable[..., R], args: tuple[Any, ...]) -> None:
-        self._own_loop = check_loop()
-        self._future = self._own_loop.create_future()
-        super().__init__(kind, work, args, self._own_loop)
+    __slots__ = ("_future",)
 
     async def outcome(self, submit: Callable[[Job[R]], None]) -> R:
         """Submit, and wait.
 
         A cancellation withdraws the job, or is raised once the job is through.
         """
+        self.loop = loop = check_loop()
+        self._future = loop.create_future()
         submit(self)
         try:
             await self._future
         except asyncio.CancelledError:
             if not self.claim():
-                await self._wait_whatever_comes()
+                await self._wait_whatever_comes(loop)
             raise
         except GeneratorExit:
             self.claim()
             raise
         return self.conclude()
 
-    async def _wait_whatever_comes(self) -> None:
+    async def _wait_whatever_comes(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self.settled:
-            self._future = self._own_loop.create_future()
+            self._future = loop.create_future()
             with suppress(asyncio.CancelledError):
                 await self._future
 
@@ -143,7 +136,7 @@ class ThreadJob(Job[R]):
     __slots__ = ("_there",)
 
     def __init__(self, kind: Kind, work: Callable[..., R], args: tuple[Any, ...]) -> None:
-        super().__init__(kind, work, args, None)
+        super().__init__(kind, work, args)
         self._there = threading.Lock()
         self._there.acquire()
 

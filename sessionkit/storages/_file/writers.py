@@ -18,7 +18,7 @@ from sessionkit.storages._file.locks import STRIPES
 from sessionkit.storages._jobs import Job, Kind, TaskJob, ThreadJob, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from sessionkit.storages._file.folder import Folder
 
@@ -74,9 +74,9 @@ class Writers:
         """Forget what was queued and who was to do it: in a forked child they are gone."""
         self._begin()
 
-    async def run(
+    def run(
         self, key: str, work: Callable[Concatenate[Entry, P], R], *args: P.args, **_: P.kwargs
-    ) -> R:
+    ) -> Coroutine[Any, Any, R]:
         """Return what *work* gives for the entry of *key*, once it is saved; wait as a task.
 
         Raises:
@@ -84,7 +84,7 @@ class Writers:
             SessionError: The lock file was not free in time, or the folder is gone.
             OSError: The file could not be written.
         """
-        return await TaskJob(Kind.WRITE, work, args).outcome(partial(self._submit, key))
+        return TaskJob(Kind.WRITE, work, args).outcome(partial(self._submit, key))
 
     def block(
         self, key: str, work: Callable[Concatenate[Entry, P], R], *args: P.args, **_: P.kwargs

@@ -70,7 +70,7 @@ class Connection:
                 job.run(cursor)
         finally:
             self._undo(cursor)
-        self._discard_after(job.error for job in jobs)
+        self._discard_after(jobs)
 
     def begin(self) -> None:
         """Begin a transaction that writes.
@@ -92,7 +92,7 @@ class Connection:
             self.discard()
             raise
         except sqlite3.Error as error:
-            self._discard_after([error])
+            self._discard_if_needed([error])
             raise
 
     def commit(self, jobs: Sequence[Job[Any]]) -> None:
@@ -103,7 +103,7 @@ class Connection:
         if error is not None:
             for job in jobs:
                 job.error = error
-        self._discard_after([error, *(job.error for job in jobs)])
+        self._discard_after(jobs)
 
     def discard(self) -> None:
         """Close, in any state; the next use opens it again."""
@@ -126,7 +126,7 @@ class Connection:
             cursor.execute("COMMIT")
             self._witness.confirm()
         except sqlite3.Error as error:
-            self._discard_after([error])
+            self._discard_if_needed([error])
             return explain(self._file.path, error, outcome_of_commit(error))
         except SessionError as error:
             self.discard()
@@ -139,8 +139,11 @@ class Connection:
             if cursor.connection.in_transaction:
                 cursor.execute("ROLLBACK")
         except sqlite3.Error as error:
-            self._discard_after([error])
+            self._discard_if_needed([error])
 
-    def _discard_after(self, errors: Iterable[BaseException | None]) -> None:
+    def _discard_after(self, jobs: Sequence[Job[Any]]) -> None:
+        self._discard_if_needed([job.error for job in jobs if job.error is not None])
+
+    def _discard_if_needed(self, errors: Iterable[BaseException]) -> None:
         if self._file.path != MEMORY and any(map(needs_new_connection, errors)):
             self.discard()

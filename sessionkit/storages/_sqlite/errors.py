@@ -65,6 +65,6 @@ def is_busy(error: BaseException | None) -> bool:
     return primary_code(error) == sqlite3.SQLITE_BUSY
 
 
-def needs_new_connection(error: BaseException | None) -> bool:
+def needs_new_connection(error: BaseException) -> bool:
     """Return whether *error* leaves it open what state a connection is in."""
     return isinstance(error, sqlite3.Error) and not is_busy(error)

@@ -29,6 +29,7 @@ except ImportError:  # pragma: no cover (on Windows, where no locks get lost, an
 
 _QUERY: Final[int | None] = getattr(fcntl, "F_OFD_GETLK", None) if sys.maxsize > 2**32 else None
 _FLOCK: Final = struct.Struct("hhqqi4x")  # struct flock where off_t has 64 bits
+_UNLOCKED: Final = struct.pack("h", getattr(fcntl, "F_UNLCK", 0))
 _FIRST_BYTE: Final = 2**62
 _BYTES_OF_SQLITE: Final = (0x40000000, 512)
 
@@ -40,6 +41,7 @@ class Mark:
         self.descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         self.users = 0
         self._byte = _FIRST_BYTE + secrets.randbits(61)
+        self._own_byte = _lock_of(self._byte, 1)
 
     def set(self) -> None:
         """Set the mark, or set it again."""
@@ -48,17 +50,20 @@ class Mark:
     @property
     def is_there(self) -> bool:
         """Whether this process has had its locks since the mark was set."""
-        return self._is_locked(self._byte, 1)
+        return self._is_locked(self._own_byte)
 
     @property
     def is_needed(self) -> bool:
         """Whether somebody, perhaps this process, has locked the file for SQLite."""
-        return self._is_locked(*_BYTES_OF_SQLITE)
+        return self._is_locked(_lock_of(*_BYTES_OF_SQLITE))
 
-    def _is_locked(self, start: int, length: int) -> bool:
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
-        answer = fcntl.fcntl(self.descriptor, _QUERY, asked)
-        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+    def _is_locked(self, asked: bytes) -> bool:
+        answer: bytes = fcntl.fcntl(self.descriptor, _QUERY, asked)
+        return not answer.startswith(_UNLOCKED)
+
+
+def _lock_of(start: int, length: int) -> bytes:
+    return _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, length, 0)
 
 
 _marks: Final[dict[tuple[int, int], Mark]] = {}

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple
@@ -81,14 +81,16 @@ class Worker:
         self._ended = False
         self._rests = False
 
-    async def run(self, kind: Kind, work: Callable[[sqlite3.Cursor, *Ts], R], *args: *Ts) -> R:
+    def run(
+        self, kind: Kind, work: Callable[[sqlite3.Cursor, *Ts], R], *args: *Ts
+    ) -> Coroutine[Any, Any, R]:
         """Return what *work* gives, waiting as a task.
 
         Raises:
             SessionClosedError: This worker was closed.
             SessionError: SQLite failed; says what came of it.
         """
-        return await TaskJob(kind, work, args).outcome(self._submit)
+        return TaskJob(kind, work, args).outcome(self._submit)
 
     async def block(self, kind: Kind, work: Callable[[sqlite3.Cursor, *Ts], R], *args: *Ts) -> R:
         """Return what *work* gives, blocking the thread; otherwise as ``run``."""
@@ -271,8 +273,11 @@ class Worker:
         self._crowd = _MEMORY_OF_CROWDS if len(claimed) > 1 else max(0, self._crowd - 1)
         self._in_hand = claimed
         self._connection.commit(claimed)
+        if len(claimed) == 1:
+            self._settle(claimed)
+            return
         turn = threading.Event()
-        if self._settle(claimed, turn.set) and len(claimed) > 1:
+        if self._settle(claimed, turn.set):
             # Many ask again at once.  Those who asked during the commit hear nothing earlier
             # without them, and two groups that take turns would need twice as many commits.
             turn.wait(_LONGEST_TURN)
