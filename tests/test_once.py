@@ -389,6 +389,21 @@ def test_no_id_is_forgotten_within_a_day(hours: float) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("keep", [0, 20])
+def test_no_id_is_lost_where_clocks_disagree(keep: int) -> None:
+    async def scenario() -> None:
+        for number, hours in enumerate((0, 1, 0, 1, 2, 0), start=1):
+            clock.now = begin + hours * HOUR
+            await sessions(Update(number), count)
+        for number in range(1, 7):
+            assert await sessions(Update(number), count) is REPEATED
+
+    clock = Clocked()
+    begin = clock.now
+    sessions = counting(once=at(clock, keep=keep))
+    run(scenario())
+
+
 def test_begun_ids_expire_as_well() -> None:
     async def begins(ctx: Any) -> None:
         ctx.session["n"] += 1

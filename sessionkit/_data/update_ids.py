@@ -88,9 +88,19 @@ def as_stored(ids: UpdateIds) -> dict[str, Any]:
 
 
 def _hours_in(done: str) -> dict[str, str]:
-    """Return the ids of each hour, in spaces."""
-    parts = [part.partition(" ") for part in done.split(_MARK)[1:]]
-    return {hour: f" {rest}" for hour, _, rest in parts}
+    """Return the ids of each hour, in spaces.
+
+    An hour is there twice if the clock went back: that of another process, perhaps.
+    """
+    hours: dict[str, str] = {}
+    for part in done.split(_MARK)[1:]:
+        hour, _, ids = part.partition(" ")
+        hours[hour] = hours.get(hour, " ") + ids
+    return hours
+
+
+def _number_in(done: str) -> int:
+    return done.count(" ") - done.count(_MARK)
 
 
 def _made(done: Mapping[str, str], others: Others) -> UpdateIds:
@@ -152,7 +162,9 @@ class Memory:
         if done.startswith(hour, done.rfind(_MARK)):
             done = f"{done}{update_id} "
         else:
-            done, others = self.pruned((f"{done}{hour}{update_id} ", others), now)
+            done = f"{done}{hour}{update_id} "
+            if others or _number_in(done) > self._keep:
+                done, others = self.pruned((done, others), now)
         if others and update_id in others.get(_BEGUN, _NONE):
             begun = {each: since for each, since in others[_BEGUN].items() if each != update_id}
             others = _filled({**others, _BEGUN: begun})
