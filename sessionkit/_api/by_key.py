@@ -11,7 +11,7 @@ from sessionkit import keys as key_functions
 from sessionkit._api.prefixes import is_foreign
 from sessionkit._locks.owners import disown, holds_session, own
 from sessionkit._session.group import Group, begin_all, end_all
-from sessionkit._session.lifecycle import UNASKED
+from sessionkit._session.lifecycle import COROUTINE, UNASKED
 from sessionkit._session.moving import ChangedMeanwhileError, move_data
 from sessionkit._session.opening import refuse_loop
 from sessionkit._session.record import Record
@@ -29,6 +29,7 @@ from sessionkit.errors import (
     SessionReentrancyError,
 )
 from sessionkit.keys import ParsedKey, parse
+from sessionkit.protocols import MaybeAwaitable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -41,10 +42,15 @@ _FORGOT_RETURN: Final = (
 )
 
 
-async def _session_for(settings: Settings, ctx: Any, key: Any) -> Record[Any]:
-    """A session of a key or context, not begun yet; raises if the context has no key."""
+def _session_for(settings: Settings, ctx: Any, key: Any) -> MaybeAwaitable[Record[Any]]:
+    """A session of a key or context, not begun yet."""
     if key is UNASKED:
-        key = await resolve(settings.key_of(ctx))
+        return _session_of(settings, ctx)
+    return settings.record(settings, key)  # type: ignore[no-any-return]  # a Record
+
+
+async def _session_of(settings: Settings, ctx: Any) -> Record[Any]:
+    key = await resolve(settings.key_of(ctx))
     session: Record[Any] = settings.record(settings, key)
     if key is None:
         session._ctx = ctx
@@ -54,7 +60,7 @@ async def _session_for(settings: Settings, ctx: Any, key: Any) -> Record[Any]:
 
 async def get(settings: Settings, ctx: Any, key: Any) -> Any:
     """Return a copy of the data; no lock, no write."""
-    session = await _session_for(settings, ctx, key)
+    session = await resolve(_session_for(settings, ctx, key))
     await wait_for(session._load())
     session._state = OPEN
     return session._shown()
@@ -62,7 +68,7 @@ async def get(settings: Settings, ctx: Any, key: Any) -> Any:
 
 async def exists(settings: Settings, ctx: Any, key: Any) -> bool:
     """Return whether something is stored; no lock, no write."""
-    session = await _session_for(settings, ctx, key)
+    session = await resolve(_session_for(settings, ctx, key))
     backend = settings.backend
     has = getattr(backend.storage, "has", None)
     if settings.once is not None:  # what was deleted may have left ids behind
@@ -73,56 +79,49 @@ async def exists(settings: Settings, ctx: Any, key: Any) -> bool:
     return await backend.answer(backend.storage.read(session._full_key)) is not None
 
 
-async def update(settings: Settings, ctx: Any, key: Any, change: Callable[[Any], Any]) -> Any:
-    """Read, change, write; again whenever another process wrote in between."""
-    for attempt in range(1, _UPDATE_TRIES + 1):
-        session = await _session_for(settings, ctx, key)
-        try:
-            return await _update_once(session, change)
-        except _Clash as clash:
-            if attempt == _UPDATE_TRIES:
-                raise clash.conflict from None
-    raise AssertionError  # pragma: no cover
-
-
-class _Clash(Exception):  # noqa: N818 (never seen outside)
-    def __init__(self, conflict: SessionConflictError) -> None:
-        super().__init__()
-        self.conflict = conflict
-
-
 @holds_session
-async def _update_once(session: Record[Any], change: Callable[[Any], Any]) -> Any:
-    rest = session._begin()
-    if rest is not None:
-        await rest
-    try:
-        former = session._shown()
-        data: Any = change(former)
-        if is_awaitable(data):
-            data = await data
-        if data is None:
-            raise TypeError(_FORGOT_RETURN)
-        if session._unknown is not None:
-            session._unknown.follow(former, data)
-        session._show(data)
-        try:
-            rest = session._save(settles=False)
-            if rest is not None:
-                await rest
-        except SessionConflictError as conflict:
-            raise _Clash(conflict) from conflict
-        return data
-    finally:
-        session._discarded = True  # what is to be written has been
-        rest = session._end()
+async def update(  # noqa: C901 (calls take longer)
+    settings: Settings, ctx: Any, key: Any, change: Callable[[Any], Any]
+) -> Any:
+    """Read, change, write; again whenever another process wrote in between."""
+    attempts = 0
+    while True:
+        attempts += 1
+        session: Any = _session_for(settings, ctx, key)
+        if type(session) is COROUTINE:
+            session = await session
+        rest = session._begin()
         if rest is not None:
             await rest
+        try:
+            former = session._shown()
+            data: Any = change(former)
+            if is_awaitable(data):
+                data = await data
+            if data is None:
+                raise TypeError(_FORGOT_RETURN)
+            if session._unknown is not None:
+                session._unknown.follow(former, data)
+            session._show(data)
+            try:
+                rest = session._save(settles=False)
+                if rest is not None:
+                    await rest
+            except SessionConflictError:
+                if attempts < _UPDATE_TRIES:
+                    continue
+                raise
+            return data
+        finally:
+            session._discarded = True  # what is to be written has been
+            rest = session._end()
+            if rest is not None:
+                await rest
 
 
 async def delete(settings: Settings, ctx: Any, key: Any) -> None:
     """Delete what is stored, under the lock."""
-    session = await _session_for(settings, ctx, key)
+    session = await resolve(_session_for(settings, ctx, key))
     await _delete(session)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Coroutine, Generator
+from functools import lru_cache
 from types import CoroutineType
 from typing import Any, Final, TypeGuard, TypeVar
 
@@ -20,14 +21,20 @@ R = TypeVar("R")
 
 
 _NEVER_AWAITABLE: Final = frozenset({type(None), str, int, float, bool, bytes, tuple, list, dict})
+_MOST_CLASSES: Final = 1024
 
 
 def is_awaitable(value: object) -> TypeGuard[Awaitable[Any]]:
     """Return whether *value* can be awaited."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind is CoroutineType:
         return True
-    return kind not in _NEVER_AWAITABLE and hasattr(kind, "__await__")
+    return kind not in _NEVER_AWAITABLE and _has_await(kind)
+
+
+@lru_cache(_MOST_CLASSES)  # to find out that a class lacks something raises an error within
+def _has_await(kind: type) -> bool:
+    return hasattr(kind, "__await__")
 
 
 def discard(value: object) -> None:
