@@ -250,9 +250,13 @@ class Record(Stored[S]):
         """Take the data off the context, and put back what was there before."""
         ctx, name = self._ctx, self._plain
         if name is None:
-            if ctx is not None and self._settings.open_on.get(id(ctx)) is self:
-                self._data = self._look()
-                self._detach(self._settings.open_on)
+            open_on = self._settings.open_on
+            if ctx is not None and open_on.get(id(ctx)) is self:
+                if self._slot is None:
+                    del open_on[id(ctx)]
+                else:
+                    self._data = self._look()
+                    self._detach(open_on)
             return
         value = getattr(ctx, name, MISSING)
         if value is MISSING:  # del ctx.session

@@ -357,20 +357,21 @@ class MemorySessionStorage:
         return freeze(value)
 
     def _put(self, key: str, entry: _Entry) -> Revision:
-        if entry.expires is None and self._ttl is not None:
+        expires = entry.expires
+        if expires is None and self._ttl is not None:
             clock = self._clock  # as a method it takes longer to call
-            entry.expires = clock() + self._ttl
+            expires = entry.expires = clock() + self._ttl
         # Python shares one-byte bytes, and a revision must be an object of its own
-        bare = entry.expires is None and entry.beside is None and len(entry.frozen) > 1
-        self._table[key] = entry.frozen if bare else entry
-        if entry.expires is not None:
+        bare = expires is None and entry.beside is None and len(entry.frozen) > 1
+        kept = self._table[key] = entry.frozen if bare else entry
+        if expires is not None:
             self._writes_to_sweep -= 1
             if self._writes_to_sweep <= 0:
                 self._sweep()
         if self._by_use is not None:
             self._by_use.move_to_end(key)
             self._make_room(self._by_use, key)
-        return entry.frozen if bare else entry
+        return kept
 
     def _make_room(self, by_use: OrderedDict[str, bytes | _Entry], written: str) -> None:
         excess = len(by_use) - (self._max_entries or 0)
