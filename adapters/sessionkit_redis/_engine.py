@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionkit import SessionError
@@ -136,7 +137,7 @@ class RedisEngine:
             ]
             replies = await self._wire.exchange(commands)
             return [apart(reply, 1)[0] for reply in replies]
-        flat = [*common, *(each for part in arguments for each in part)]
+        flat = [*common, *chain.from_iterable(arguments)]
         (reply,) = await self._wire.exchange([_script(script, names, flat)])
         return apart(reply, len(names))
 

@@ -124,24 +124,20 @@ class Gathered(ABC, Generic[I, O]):
     def _take(self, waiting: deque[J]) -> list[J]:
         """Claim the next jobs; of two with one key the second one stays."""
         key = self._key
-        taken: list[J] = []
+        taken: dict[Any, J] = {}
         left: list[J] = []
-        names: set[str] = set()
         while waiting and len(taken) < self._most:
             job = waiting.popleft()
             if job.withdrawn:
                 continue
-            if key is not None and key(job.item) in names:
+            name = job if key is None else key(job.item)
+            if name in taken:
                 left.append(job)
                 continue
-            if key is not None:
-                names.add(key(job.item))
             job.claimed = True
-            taken.append(job)
+            taken[name] = job
         waiting.extendleft(reversed(left))
-        if key is not None:
-            taken.sort(key=lambda job: key(job.item))
-        return taken
+        return [taken[name] for name in (taken if key is None else sorted(taken))]
 
 
 class _TaskJob(_Job[I, O]):
@@ -152,7 +148,9 @@ class _TaskJob(_Job[I, O]):
     future: asyncio.Future[None]
 
     def settle(self, outcome: O | SessionError) -> None:
-        super().settle(outcome)
+        if not self.settled:
+            self.outcome = outcome
+            self.settled = True
         if not self.future.done():
             self.future.set_result(None)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -730,3 +733,27 @@ def test_a_storage_without_backup_says_what_to_use_instead(kind: str) -> None:
     assert not hasattr(kinds[kind], "backup")
     with pytest.raises(AttributeError, match=r"own tool of the engine, .* sessionkit export"):
         kinds[kind].backup("copy")
+
+
+FORKING = """
+import os
+from sessionkit.storages.authoring import new_token
+
+print(new_token(), flush=True)
+if child := os.fork():
+    os.waitpid(child, 0)
+print(*(new_token() for _ in range(100)), flush=True)
+"""
+
+
+def test_no_token_is_given_twice() -> None:
+    tokens = {new_token() for _ in range(1000)}
+    assert len(tokens) == 1000
+    assert {len(token) for token in tokens} == {20}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork() is not for Windows")
+def test_a_forked_child_gives_none_of_the_tokens_of_its_parent() -> None:
+    command = [sys.executable, "-c", FORKING]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert len(lines) == len(set(lines)) == 201
