@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 500
 _PAGE_SPACE: Final = 4_000_000
-_CLOCKS: Final = 5.0
-"""Seconds by which an expiry may differ: a server may count it by a clock of its own."""
+_CLOCKS: Final = 20.0
+"""Seconds by which an expiry may differ: a server may count it by a clock of its own, from when
+it gets the write until it answers the read, and is given 10 seconds for either."""
 _encode: Final = JSONCodec().encode
 
 

@@ -93,6 +93,12 @@ def test_values_that_json_cannot_hold_are_the_same_or_not() -> None:
     assert not same(Entry("1", b"x"), Entry("1", b"y"))
 
 
+def test_an_expiry_may_move_by_the_time_of_two_calls() -> None:
+    assert same(Entry("1", 1, 100.0), Entry("1", 1, 119.0))
+    assert not same(Entry("1", 1, 100.0), Entry("1", 1, 121.0))
+    assert not same(Entry("1", 1, 100.0), Entry("1", 1, None))
+
+
 def test_migrating_leaves_keys_of_other_sessions_alone(shell: Shell) -> None:
     shell.program(
         """
