@@ -1,7 +1,8 @@
-"""Web hooks that deliver each update one to three times, to processes that are killed.
+"""Updates that are delivered one to three times, to processes that are killed.
 
-Four workers, two of aiogram and two of python-telegram-bot, share one storage.  The sum in
-the sessions must be the number of updates, exactly.
+Workers of several frameworks share one storage: four that answer web hooks at the same time,
+or one after the other that polls.  The sum in the sessions must be the number of updates,
+exactly.
 """
 
 from __future__ import annotations
@@ -47,15 +48,23 @@ def shared(kind: str, folder: Path) -> Generator[str]:
 
 MANY = 1_000  # 20,000, and more, by hand: python -m tests.once.telegram URL
 CASES = [
-    ("sqlite", 60),
-    *(thorough(kind, MANY) for kind in ("sqlite", "file", "redis", "postgres")),
+    ("hooks", "sqlite", 60),
+    ("polls", "sqlite", 60),
+    *(
+        thorough(way, kind, MANY)
+        for way in ("hooks", "polls")
+        for kind in ("sqlite", "file", "redis", "postgres")
+    ),
 ]
 
 
-@pytest.mark.parametrize(("kind", "updates"), CASES)
-def test_the_sum_is_the_number_of_updates(kind: str, updates: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("way", "kind", "updates"), CASES)
+def test_the_sum_is_the_number_of_updates(
+    way: str, kind: str, updates: int, tmp_path: Path
+) -> None:
     with shared(kind, tmp_path) as storage:
         chats, workers = (50, 4) if updates == MANY else (10, 2)
-        counts = asyncio.run(deliver(storage, updates, chats, workers=workers))
+        counts = asyncio.run(deliver(way, storage, updates, chats, workers=workers))
     assert counts["stored"] == updates, counts
+    assert counts["deliveries"] > updates
     assert counts["kills"] or updates < MANY

@@ -57,6 +57,10 @@ class BotApi:
         """How many of the bot's messages still wait for an answer."""
         self.asked = 0
         """How many ``getUpdates`` wait for updates."""
+        self.most_at_once = MOST_AT_ONCE
+        """How many updates an answer to ``getUpdates`` may hold."""
+        self.forgets: Callable[[], bool] = lambda: False
+        """Asked at each ``getUpdates``: whether what that confirms is delivered again."""
         self._answers = float("inf")
         self._polls_arrive = True
         self._changed = asyncio.Condition()
@@ -116,10 +120,11 @@ class BotApi:
             await self._changed.wait_for(lambda: self._polls_arrive)
             self._polls += 1
             mine = self._polls
-            self._confirm(offset)
+            if not self.forgets():
+                self._confirm(offset)
             self._changed.notify_all()
             await self._wait_for_updates(float(parameters.get("timeout") or 0), mine)
-            answer = self.waiting[: min(limit, MOST_AT_ONCE)]
+            answer = self.waiting[: min(limit, self.most_at_once)]
             self.delivered.setdefault(token, []).extend(answer)
             self._changed.notify_all()
             return answer

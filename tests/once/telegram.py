@@ -1,6 +1,6 @@
-"""Telegram, as it delivers updates to web hooks, to workers that die: one to three times each.
+"""Telegram, as it delivers updates to workers that die: one to three times each.
 
-    python -m tests.once.telegram STORAGE [--updates 20000] [--chats 500]
+    python -m tests.once.telegram STORAGE [--way polls] [--updates 20000] [--chats 500]
 
 STORAGE is a URL of one that all workers share.  Prints how many updates there were, how many
 deliveries, kills and answers with an error, and the sum that is stored.
@@ -10,23 +10,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 
 from sessionkit import session
+from tests.adapters.bot_api_server import BotApi, serve
 from tests.adapters.driver import Raw, message
 from tests.core import zero
 
 ROOT = Path(__file__).parents[2]
-FRAMEWORKS = ("aiogram", "ptb", "aiogram", "ptb")
-TEXTS = ("count", "save", "count", "fail")
 AT_ONCE = 24
 REFUSED = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -34,46 +36,76 @@ REFUSED = (aiohttp.ClientError, TimeoutError, OSError)
 class Worker:
     """One process of the bot, started again whenever it was killed."""
 
-    def __init__(self, framework: str, storage: str) -> None:
-        self._command = ("-m", "tests.once.webhook_worker", framework, storage)
+    def __init__(self, *arguments: str) -> None:
+        self._command = (sys.executable, "-m", "tests.once.worker", *arguments)
         self._process: Any = None
-        self.url = ""
+        self.said = ""
+        """Its first line, when it is ready."""
 
     async def start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
             *self._command,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             cwd=ROOT,
+            env={**os.environ, "NO_PROXY": "127.0.0.1"},
         )
-        port = await self._process.stdout.readline()
-        self.url = f"http://127.0.0.1:{int(port)}/"
+        self.said = (await self._process.stdout.readline()).decode().strip()
+        assert self.said, "the worker did not start"
+
+    def go(self) -> None:
+        self._process.stdin.write(b"\n")
 
     async def kill(self) -> None:
-        self.url = ""
+        self.said = ""
         self._process.kill()
         await self._process.wait()
 
 
-class Telegram:
+class Telegram(ABC):
     """Delivers each update until it is acknowledged, one to three times over."""
 
-    def __init__(self, storage: str, updates: int, chats: int, workers: int) -> None:
+    frameworks: ClassVar[tuple[str, ...]]
+    texts: ClassVar[tuple[str, ...]]
+
+    def __init__(self, updates: int, chats: int) -> None:
         self._random = random.Random(0)
         self.counts: Counter[str] = Counter(updates=updates)
-        self._workers = [Worker(framework, storage) for framework in FRAMEWORKS[:workers]]
         pick = self._random
         self._updates = [
-            message(pick.choice(TEXTS), chat=1 + number % chats, user=1 + number % chats)
+            message(pick.choice(self.texts), chat=1 + number % chats, user=1 + number % chats)
             for number in range(updates)
         ]
-        self._room = asyncio.Semaphore(AT_ONCE)
 
-    async def run(self, kill_every: float) -> None:
-        """Deliver all, while a worker is killed every so many seconds."""
-        await asyncio.gather(*(worker.start() for worker in self._workers))
-        killing = asyncio.create_task(self._kill(kill_every))
+    @abstractmethod
+    async def run(self, storage: str, workers: int, kill_every: float) -> None:
+        """Deliver all to so many workers, of which one is killed every so many seconds."""
+
+    async def _start(self, workers: int, way: str, *arguments: str) -> list[Worker]:
+        kinds = cycle(self.frameworks)
+        started = [Worker(way, next(kinds), *arguments) for _ in range(workers)]
+        await asyncio.gather(*(worker.start() for worker in started))
+        return started
+
+    async def _kill(self, worker: Worker) -> None:
+        await worker.kill()
+        self.counts["kills"] += 1
+
+    def _about(self, seconds: float) -> float:
+        return seconds * (0.5 + self._random.random())
+
+
+class Hooks(Telegram):
+    """Posts updates to web hooks, many at the same time."""
+
+    frameworks = ("aiogram", "ptb")
+    texts = ("count", "save", "count", "fail")
+
+    async def run(self, storage: str, workers: int, kill_every: float) -> None:
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._workers = await self._start(workers, "hooks", storage)
+        killing = asyncio.create_task(self._kill_some(kill_every))
         timeout = aiohttp.ClientTimeout(total=20)
         try:
             async with (
@@ -89,16 +121,15 @@ class Telegram:
                 await killing
             await asyncio.gather(*(worker.kill() for worker in self._workers))
 
-    async def _kill(self, every: float) -> None:
+    async def _kill_some(self, every: float) -> None:
         """Kill one after the other; all but one may be on their way to be started again."""
         async with asyncio.TaskGroup() as starting:
             while True:
-                await asyncio.sleep(every * (0.5 + self._random.random()))
-                alive = [worker for worker in self._workers if worker.url]
+                await asyncio.sleep(self._about(every))
+                alive = [worker for worker in self._workers if worker.said]
                 if len(alive) > 1:
                     worker = self._random.choice(alive)
-                    await worker.kill()
-                    self.counts["kills"] += 1
+                    await self._kill(worker)
                     starting.create_task(worker.start())
 
     async def _deliver(self, client: aiohttp.ClientSession, update: Raw) -> None:
@@ -115,7 +146,7 @@ class Telegram:
     async def _post(self, client: aiohttp.ClientSession, update: Raw) -> None:
         """Post it again and again, until somebody acknowledges it."""
         while True:
-            url = self._random.choice(self._workers).url
+            url = self._random.choice(self._workers).said
             if url:
                 self.counts["deliveries"] += 1
                 with suppress(*REFUSED):
@@ -126,6 +157,44 @@ class Telegram:
             await asyncio.sleep(0.02 * self._random.random())
 
 
+class Polls(Telegram):
+    """Waits to be asked for updates: by one worker at a time, until that is killed.
+
+    It forgets one in three confirmations.  No handler fails: frameworks that poll confirm
+    what has failed.
+    """
+
+    frameworks = ("aiogram", "ptb", "telebot")
+    texts = ("count", "save")
+
+    async def run(self, storage: str, workers: int, kill_every: float) -> None:
+        async with serve() as api, asyncio.TaskGroup() as starting:
+            api.most_at_once = 10
+            api.forgets = lambda: self._random.random() < 1 / 3
+            await api.push(*self._updates)
+            started = await self._start(workers, "polls", storage, api.url)
+            for worker in cycle(started):
+                while not worker.said:
+                    await asyncio.sleep(0.01)
+                worker.go()
+                if await self._are_confirmed(api, within=self._about(kill_every)):
+                    break
+                await self._kill(worker)
+                starting.create_task(worker.start())
+        await asyncio.gather(*(worker.kill() for worker in started))
+        self.counts["deliveries"] = sum(map(len, api.delivered.values()))
+
+    async def _are_confirmed(self, api: BotApi, *, within: float) -> bool:
+        """Return whether nothing is to be delivered any more, as soon as that is so."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await api.until(lambda: not api.waiting)
+        return not api.waiting
+
+
+WAYS: dict[str, type[Telegram]] = {"hooks": Hooks, "polls": Polls}
+
+
 async def stored(storage: str) -> int:
     """The sum of all sessions."""
     async with session(initial=zero, storage=storage, once=True) as sessions:
@@ -133,23 +202,25 @@ async def stored(storage: str) -> int:
 
 
 async def deliver(
-    storage: str, updates: int, chats: int, *, workers: int = 4, kill_every: float = 1.0
+    way: str, storage: str, updates: int, chats: int, *, workers: int = 4, kill_every: float = 1.0
 ) -> Counter[str]:
     """Deliver so many updates; return what happened, and the sum that is stored."""
-    telegram = Telegram(storage, updates, chats, workers)
-    await telegram.run(kill_every)
+    telegram = WAYS[way](updates, chats)
+    await telegram.run(storage, workers, kill_every)
     telegram.counts["stored"] = await stored(storage)
     return telegram.counts
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Deliver updates to web hooks that die.")
+    parser = argparse.ArgumentParser(description="Deliver updates to workers that die.")
     parser.add_argument("storage")
+    parser.add_argument("--way", choices=WAYS, default="hooks")
     parser.add_argument("--updates", type=int, default=20_000)
     parser.add_argument("--chats", type=int, default=500)
     options = parser.parse_args()
     began = time.monotonic()
-    counts = asyncio.run(deliver(options.storage, options.updates, options.chats))
+    course = deliver(options.way, options.storage, options.updates, options.chats)
+    counts = asyncio.run(course)
     print(dict(counts), f"in {time.monotonic() - began:.0f} s")
     sys.exit(counts["stored"] != counts["updates"])
 
