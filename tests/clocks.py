@@ -40,6 +40,10 @@ class FakeTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._skipping.now
 
+    def stall(self, seconds: float) -> None:
+        """Let time pass in which nothing runs."""
+        self._skipping.now += seconds
+
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait for the worker threads in real time: a timeout would be over at once."""
         await super().shutdown_default_executor()

@@ -23,6 +23,7 @@ from sessionkit.testing._linearizable.operation import ANY_REVISION
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._ops import Op, Outcome, look, write_if
 from sessionkit.testing._subject import Subject
+from tests.clocks import FakeTimeLoop
 from tests.testing.mutants.races import JoinsReads, PurgesByKey
 from tests.testing.reference import Reference, promise_named, subject_of
 
@@ -168,6 +169,28 @@ def test_what_is_written_over_an_unknown_revision_may_have_been_right_or_not() -
     looked, written = drive.log.operations
     assert looked.result == ({"n": 1}, ANY_REVISION)
     assert (written.args, written.fate) == (({"n": 2}, ANY), "unknown")
+
+
+class Stalling(Told):
+    """It seems to wait at one line, while the whole process gets no processor."""
+
+    def waits_at(self) -> str:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, FakeTimeLoop)
+        loop.stall(10)
+        return "a line"
+
+
+def test_a_machine_that_stands_still_is_not_taken_for_a_side_that_waits() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ends_late: asyncio.Future[None] = loop.create_future()
+        loop.call_later(25, ends_late.set_result, None)
+        await WaitPolicy().wait(ends_late, Stalling())
+        assert ends_late.done()
+
+    with asyncio.Runner(loop_factory=FakeTimeLoop) as runner:
+        runner.run(main())
 
 
 def test_a_storage_that_never_lets_others_run_is_left_out() -> None:

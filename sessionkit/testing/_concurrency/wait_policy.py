@@ -13,6 +13,12 @@ PATIENCE: Final = 0.05
 
 _POLL: Final = 0.0005
 _POLLS: Final = 4
+_MOST_POLLS: Final = 45
+"""Last about as long as PATIENCE: timers of an event loop are rounded up to a millisecond.
+
+They are counted because a busy machine may let this thread stand still for as long, and the
+other side, which waits for the interpreter's lock, with it.
+"""
 
 
 class WaitPolicy:
@@ -34,13 +40,13 @@ class WaitPolicy:
 
     async def wait(self, call: asyncio.Future[Any], side: Actor) -> None:
         """Wait until *call*, made by *side*, has ended or seems to wait for the other one."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE
-        polls = 0
-        while loop.time() < deadline and polls < _POLLS:
+        at_known = 0
+        for _ in range(_MOST_POLLS):
             done, _ = await asyncio.wait((call,), timeout=_POLL)
             if done:
                 return
-            polls = polls + 1 if side.waits_at() in self._known else 0
-        if polls < _POLLS and side.waits_at() is not None:
+            at_known = at_known + 1 if side.waits_at() in self._known else 0
+            if at_known == _POLLS:
+                return
+        if side.waits_at() is not None:
             self._known.add(side.waits_at())
