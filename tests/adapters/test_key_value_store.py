@@ -40,7 +40,7 @@ from sessionkit_key_value import (
     ListingSessionkitStore,
     SessionkitStore,
 )
-from sessionkit_redis import RedisSessionStorage
+from sessionkit_redis import GrammyRedisStorage, RedisSessionStorage
 from tests.adapters import redis_servers
 from tests.adapters.loads import zero
 from tests.adapters.test_key_value import WRAPPERS
@@ -74,14 +74,15 @@ def valkey() -> Iterator[str]:
 
 def opened(kind: str, folder: Path, request: pytest.FixtureRequest) -> Any:
     """A storage, to be closed."""
-    if kind == "redis":
-        return RedisSessionStorage(request.getfixturevalue("valkey"), prefix=f"{folder.name}:")
+    if kind in ("redis", "grammy"):
+        redis = RedisSessionStorage if kind == "redis" else GrammyRedisStorage  # it keeps no ends
+        return redis(request.getfixturevalue("valkey"), prefix=f"{folder.name}:")
     if kind == "sqlite":
         return SQLiteSessionStorage(folder / "bot.db")
     return FileSessionStorage(folder / "bot") if kind == "files" else MemorySessionStorage()
 
 
-KINDS = ["memory", "sqlite", "files", "redis"]
+KINDS = ["memory", "sqlite", "files", "redis", "grammy"]
 
 NOT_JSON: Any = object()
 VALUES: list[Any] = [

@@ -118,6 +118,29 @@ def test_a_reply_that_is_lost_after_a_delete_is_reported_as_unknown(
     asyncio.run(main())
 
 
+@each_of("redis", "postgres", but={"sqlalchemy"})
+def test_each_of_many_writes_says_whether_it_may_have_been_written(
+    served: Served, url: str
+) -> None:
+    async def main() -> None:
+        async with proxy(url) as (cut, between), served.open(cut, "many") as storage:
+            keys = [str(number) for number in range(50)]  # more than there are connections
+            await asyncio.gather(*(storage.write(key, {"n": 1}) for key in keys))
+            between.cut = 1.0
+            reported: list[list[str]] = []
+            for n in (2, 3):  # first the connections are lost, then none can be made
+                writes = (storage.write(key, {"n": n}) for key in keys)
+                errors = await asyncio.gather(*writes, return_exceptions=True)
+                reported.append([str(each) for each in errors])
+            between.cut = 0.0
+            written = [(await storage.read(key))["n"] == 2 for key in keys]
+            assert written == [UNKNOWN in each for each in reported[0]]
+            assert any(written)
+            assert all("Nothing was written" in each for each in reported[1])
+
+    asyncio.run(main())
+
+
 @each_of("redis", "postgres", "mongodb", "sqlalchemy")
 def test_a_silent_network_is_an_error_within_the_deadline(
     served: Served, url: str, ahead: Ahead

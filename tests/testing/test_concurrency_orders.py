@@ -181,7 +181,7 @@ class Stalling(Told):
         return "a line"
 
 
-def test_a_machine_that_stands_still_is_not_taken_for_a_side_that_waits() -> None:
+def test_a_machine_without_time_is_not_taken_for_a_side_that_waits() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         ends_late: asyncio.Future[None] = loop.create_future()

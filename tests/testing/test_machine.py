@@ -160,7 +160,7 @@ def asked_and_left_out(subject: Subject) -> tuple[list[str], dict[str, str]]:
     [
         (lambda: subject_of(Bare), ["copies", "revisions", "time"]),
         (lambda: subject_of(BareTimed, TTL), ["revisions"]),
-        thorough(lambda: subject_of(ByContent), ["copies", "time"]),
+        (lambda: subject_of(ByContent), ["copies", "time"]),
         thorough(lambda: subject_of(Numbered, Numbered.limits), []),
         thorough(lambda: subject_of(Awaited), ["revisions", "time"]),
         thorough(lambda: subject_of(Reference), []),
