@@ -137,6 +137,7 @@ class TestMongo(Kit):
 
 
 @pytest.mark.thorough
+@table_only
 class TestMongoBlocking(Kit):
     served = MONGO
     blocking = True
