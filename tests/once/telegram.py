@@ -30,6 +30,8 @@ from tests.core import zero
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 24
+LIFE = 100
+"""How many updates are delivered to a worker that polls, on average, until it is killed."""
 REFUSED = (aiohttp.ClientError, TimeoutError, OSError)
 
 
@@ -164,10 +166,11 @@ class Polls(Telegram):
     what has failed.
     """
 
-    frameworks = ("aiogram", "ptb", "telebot")
+    frameworks = ("ptb", "telebot", "aiogram")  # the first are quick to start
     texts = ("count", "save")
 
     async def run(self, storage: str, workers: int, kill_every: float) -> None:
+        """Deliver all; a worker lives for so many updates, however long they take."""
         async with serve() as api, asyncio.TaskGroup() as starting:
             api.most_at_once = 10
             api.forgets = lambda: self._random.random() < 1 / 3
@@ -177,18 +180,22 @@ class Polls(Telegram):
                 while not worker.said:
                     await asyncio.sleep(0.01)
                 worker.go()
-                if await self._are_confirmed(api, within=self._about(kill_every)):
+                if await self._are_confirmed_while_it_lives(api):
                     break
                 await self._kill(worker)
                 starting.create_task(worker.start())
         await asyncio.gather(*(worker.kill() for worker in started))
         self.counts["deliveries"] = sum(map(len, api.delivered.values()))
 
-    async def _are_confirmed(self, api: BotApi, *, within: float) -> bool:
-        """Return whether nothing is to be delivered any more, as soon as that is so."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                await api.until(lambda: not api.waiting)
+    async def _are_confirmed_while_it_lives(self, api: BotApi) -> bool:
+        """Let a worker get some updates; return whether there are none left, or it is to die."""
+
+        def delivered() -> int:
+            return sum(map(len, api.delivered.values()))
+
+        end = delivered() + self._random.randint(1, min(2 * LIFE, len(self._updates)))
+        await api.until(lambda: not api.waiting or delivered() >= end)
+        await asyncio.sleep(0.03 * self._random.random())  # in the middle of a handler, mostly
         return not api.waiting
 
 
