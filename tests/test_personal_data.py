@@ -341,7 +341,7 @@ def bot(shell: Shell) -> Shell:
 def test_forget_in_all_sessions_of_a_program(bot: Shell) -> None:
     dry = bot("forget", "bot:everything", "--user", 5, "--dry-run")
     assert (dry.code, dry.out) == (0, "would be deleted: 1, would be edited: 0\n")
-    assert "2 sessions are shared by several users" in dry.err
+    assert "shared by several users, and not looked at: 2" in dry.err
     assert "backups" in dry.err
 
     done = bot("forget", "bot:carts", "bot:groups", "--user", 5, "--erase", "bot:erase", "--json")

@@ -43,8 +43,8 @@ async def forget(options: Namespace, output: Output) -> int:
         output.note(done.remains)
     if done.shared:
         output.note(
-            f"{done.shared} sessions are shared by several users, and were not looked at: give "
-            "--erase module:function, which returns the data without what is of the user"
+            f"shared by several users, and not looked at: {done.shared}. Give --erase "
+            "module:function, which returns the data without what is of the user"
         )
     for kind, number in Counter(type(error).__name__ for error in done.errors).items():
         output.note(f"{number} could not be read or written ({kind}): see doctor")

@@ -239,7 +239,7 @@ def places_of(text: str, found: Any) -> list[Place]:
         return [Place(text, raw(found))]
     msg = (
         f"{text} is a {type(found).__name__}: name a Sessions, a list of them, or a storage"
-        f"{'' if found else ' (this one is empty)'}"
+        f"{'' if found else ' (this one is empty)'}{_suggestion(text.partition(':')[0])}"
     )
     raise CommandError(msg)
 

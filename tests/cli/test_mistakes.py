@@ -127,6 +127,11 @@ WRONG: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "no module": (program, "nosuch:sessions", "there is no module 'nosuch'"),
     "no object": (program, "two:third", "it has two:first, two:second"),
     "no sessions": (program, "bot:number", "bot:number is a int: name a Sessions"),
+    "function": (
+        program,
+        "two:session",
+        "a list of them, or a storage; it has two:first, two:second",
+    ),
     "empty list": (program, "bot:empty", "(this one is empty)"),
     "failing": (program, "failing:sessions", "failed with ZeroDivisionError"),
     "needing": (program, "needing:sessions", "No module named 'not_installed'"),

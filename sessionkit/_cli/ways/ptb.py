@@ -39,7 +39,10 @@ def _from_json(asked: Asked) -> Found:
     try:
         found = json.loads(path.read_text("utf-8"))
         sections = {name: _opened(text) for name, text in found.items() if name in _KINDS}
-    except (OSError, ValueError, AttributeError) as error:
+    except OSError as error:
+        msg = f"{path} cannot be read: {error}"
+        raise CommandError(msg) from error
+    except (ValueError, AttributeError) as error:
         msg = (
             f"{path} is not what DictPersistence keeps: {error}. Write it so: "
             'json.dump({"user_data": persistence.user_data_json, ...}, file)'
