@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from sessionkit import (
     MemorySessionStorage,
     NoInitialDataError,
+    SessionEncodeError,
     SessionFlavor,
     Sessions,
     session,
@@ -101,6 +103,65 @@ def test_unchanged_initial_data_is_not_written(storage: Any) -> None:
             assert opened.is_new
             assert not opened.is_changed
         assert storage.sync.read("1") is None
+
+    run(main())
+
+
+class Incomparable:
+    """What raises when it is compared, as arrays do when a truth is asked of them."""
+
+    __hash__ = None  # type: ignore[assignment]  # as that of arrays
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError
+
+
+@pytest.mark.parametrize("another", [True, 1.0, Text("1")])
+def test_what_equals_initial_and_has_other_types_is_written(another: object) -> None:
+    async def main() -> None:
+        first = str(another) if isinstance(another, Text) else 1
+        storage = MemorySessionStorage()
+        sessions: Any = session(initial=lambda: {"n": [first], "m": 2}, storage=storage)
+        for key in range(1, 4):  # what initial gives is known from the second time on
+            async with sessions.open(key):
+                pass
+        async with sessions.open(9) as opened:
+            opened.data["n"][0] = another
+        assert type(storage.read("9")["n"][0]) is type(another)
+        async with sessions.open(10) as opened:
+            assert opened.data == {"n": [first], "m": 2}
+            opened.data["n"].append(3)
+        assert list(storage.iter_keys()) == ["9", "10"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_cannot_be_compared_to_initial_is_stored_or_refused(plain: bool) -> None:
+    async def main() -> None:
+        sessions: Any = session(initial=lambda: {"n": 1}, storage=MemorySessionStorage(plain=plain))
+        for key in range(1, 4):
+            async with sessions.open(key):
+                pass
+        refused = pytest.raises(SessionEncodeError, match="Incomparable") if plain else free_of_it
+        with refused:
+            async with sessions.open(9) as opened:
+                opened.data["n"] = Incomparable()
+        assert await sessions.exists(9) is not plain
+
+    free_of_it = nullcontext()
+    run(main())
+
+
+def test_data_that_contains_itself_is_refused_where_nothing_is_stored() -> None:
+    async def main() -> None:
+        sessions: Any = session(initial=lambda: {"n": [1]})
+        for key in range(1, 4):
+            async with sessions.open(key):
+                pass
+        with pytest.raises(SessionEncodeError, match="contains itself"):
+            async with sessions.open(9) as opened:
+                opened.data["n"][:] = [opened.data, opened.data]
 
     run(main())
 

@@ -137,6 +137,7 @@ class Settings:
     store: Callable[[str, bytes | None, Any, Expected], Any] = field(init=False)
     load: Callable[[Any], tuple[Any, Any]] | None = field(init=False)
     dump: Callable[[Any, Any], Dumped] = field(init=False)
+    dump_new: Callable[[Any, Any], Dumped] = field(init=False)
     check: Callable[[Any, Any, bytes, bool], None] | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -159,7 +160,8 @@ class Settings:
             self.fetch = watch.over(self.fetch, "read")
             self.store = watch.over(self.store, "write")
         self.unpack = backend.unpacking(serializer.snapshot_of)
-        self.load, self.dump, self.check = serializer.load, serializer.dump, serializer.check
+        self.load, self.check = serializer.load, serializer.check
+        self.dump, self.dump_new = serializer.dump, serializer.dump_new
 
     def saves_after(self, error: BaseException) -> bool:
         """Whether data is saved in spite of *error*, or of all errors of a group."""

@@ -251,7 +251,8 @@ class Stored(Attached, Generic[S]):
         if data is None:
             return _DELETE if self._stored else None
         settings = self._settings
-        dump, check = settings.dump, settings.check  # as methods they take longer to call
+        dump = settings.dump if self._stored else settings.dump_new
+        check = settings.check  # as methods they take longer to call
         try:
             snapshot, plain, simple = dump(data, self._unknown)
             if not force and (
