@@ -148,9 +148,7 @@ class _TaskJob(_Job[I, O]):
     future: asyncio.Future[None]
 
     def settle(self, outcome: O | SessionError) -> None:
-        if not self.settled:
-            self.outcome = outcome
-            self.settled = True
+        super().settle(outcome)
         if not self.future.done():
             self.future.set_result(None)
 
