@@ -36,7 +36,7 @@ def show(value: Any) -> str:
 
 
 def _show_runs(text: str) -> str:
-    runs = [(c, sum(1 for _ in same)) for c, same in itertools.groupby(text)]
+    runs = [(c, len(list(same))) for c, same in itertools.groupby(text)]
     if max(count for _, count in runs) <= _RUN:
         return _spelled(repr(text))
     parts: list[str] = []
