@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from msgspec import NODEFAULT
+from msgspec import NODEFAULT, convert
 
 from sessionkit.converters import RecordField, RecordType
 
@@ -38,6 +39,7 @@ def record_for(data_type: Any) -> RecordType:
         runs_code=hasattr(kind, "__post_init__"),
         tag=None if config.tag is None else (config.tag_field, config.tag),
         closed=config.forbid_unknown_fields,
+        decode=partial(convert, type=data_type),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from sessionkit._data.at_once import Test, always, beside_atoms, in_dict, in_list
 from sessionkit._data.plain import Misfit, article, is_text, plain_copy, step
 from sessionkit._data.scalars import ANYTHING, OTHER_FORM, Found, Kept, Node, unexpected
 
@@ -68,6 +69,7 @@ def collection_node(kind: type[Any], item: Node) -> Node:
         _LIST,
         is_plain=is_list and item.is_plain,
         list_of=item.atoms if is_list else frozenset(),
+        at_once=in_list(item.at_once) if is_list else None,
     )
 
 
@@ -182,7 +184,9 @@ def dict_node(key: Node, item: Node) -> Node:
     def decode(plain: Any, found: Found) -> Any:
         return plain if are_plain(plain) else each(key.decode, item.decode, plain, found)
 
-    return Node(label, encode, decode, _DICT, _DICT, is_plain=key.is_plain and item.is_plain)
+    is_plain = key.is_plain and item.is_plain
+    at_once = in_dict(item.at_once) if key.atoms == _STR else None
+    return Node(label, encode, decode, _DICT, _DICT, is_plain=is_plain, at_once=at_once)
 
 
 class TypedDictCodec:
@@ -302,4 +306,14 @@ def _union(
         atoms=frozenset[type]().union(*(member.atoms for member in members)),
         finite=any(member.finite for member in members),
         list_of=frozenset[type]().union(*(member.list_of for member in members)),
+        at_once=_at_once(members),
     )
+
+
+def _at_once(members: Sequence[Node]) -> Test | None:
+    """Return the test of a union: of atoms, and one other type at most."""
+    atoms = frozenset[type]().union(*(each.atoms for each in members if each.at_once is always))
+    others = [each.at_once for each in members if each.at_once is not always]
+    if not others:
+        return always
+    return beside_atoms(others[0], atoms) if len(others) == 1 and others[0] else None

@@ -57,6 +57,11 @@ class RecordType:
             refuse or change values.
         tag: Key and value that distinguish stored instances from those of other classes.
         closed: Whether stored fields that the class does not know are refused.
+        decode: For libraries that are faster than field by field.  Called with a dict that
+            has exactly the keys of the fields, in their order, and floats where these are
+            annotated; makes the instance, with all that is in it.  It raises something for
+            a value that its annotation does not allow, such as a bool for an int; then
+            fields are decoded one by one.  Not called where ``runs_code``.
     """
 
     kind: type[Any]
@@ -65,6 +70,7 @@ class RecordType:
     runs_code: bool = False
     tag: tuple[str, str | int] | None = None
     closed: bool = False
+    decode: Callable[[Any], Any] | None = None
 
 
 RecordTypes: TypeAlias = dict[type[Any], RecordType]

@@ -44,6 +44,7 @@ from inspect import Parameter, ismemberdescriptor
 from typing import Any, NamedTuple
 
 from sessionkit._data.annotations import signature_of
+from sessionkit._data.at_once import INLINE, Test, always
 from sessionkit._data.plain import Misfit, article
 from sessionkit._data.record_types import RecordField, RecordType
 from sessionkit._data.scalars import OTHER_FORM, Found, Kept, Node, unexpected
@@ -101,6 +102,7 @@ class RecordCodec:
             "unset": self._unset,
             "with_rest": _with_rest,
             "decode_other": self._decode_other,
+            "decode_at_once": self._record.decode,
             "unmade": self._unmade,
             "set_field": object.__setattr__,  # of frozen ones too
             "other_form": OTHER_FORM,
@@ -110,12 +112,16 @@ class RecordCodec:
             scope[f"e{index}"], scope[f"d{index}"] = part.node.encode, part.node.decode
             scope[f"t{index}"] = part.node.atoms
             scope[f"l{index}"] = part.node.list_of.issuperset
+            scope[f"p{index}"] = part.node.at_once
         source = "\n".join([*_encoder(self._record, parts), *_decoder(self._record, parts)])
         exec(compile(source, f"<sessionkit {self._label}>", "exec"), scope)  # noqa: S102 (as dataclass does)
-        return self._node(scope["encode"], scope["decode"])
+        return self._node(scope["encode"], scope["decode"], scope.get("passes"))
 
     def _node(
-        self, encode: Callable[[Any, Kept], Any], decode: Callable[[Any, Found], Any]
+        self,
+        encode: Callable[[Any, Kept], Any],
+        decode: Callable[[Any, Found], Any],
+        at_once: Test | None = None,
     ) -> Node:
         return Node(
             self._label,
@@ -124,6 +130,7 @@ class RecordCodec:
             frozenset({self._kind}),
             frozenset({dict}),
             tag=self._record.tag,
+            at_once=at_once,
         )
 
     def _other_tag(self) -> Misfit:
@@ -249,7 +256,17 @@ def _has_slot(kind: type[Any], name: str) -> bool:
 
 
 def _decoder(record: RecordType, parts: list[_Part]) -> Iterator[str]:
+    passes = _passes(record, parts)
+    if passes:
+        yield "def passes(plain):"
+        yield f" return {passes}"
     yield "def decode(plain, found):"
+    if passes:
+        yield f" if {passes}:"
+        yield "  try:"
+        yield "   return decode_at_once(plain)"
+        yield "  except Exception:"
+        yield "   pass"
     yield " if type(plain) is not dict or (*plain,) != keys:"
     yield "  return decode_other(plain, found)"
     values = [f"v{index}, " for index, _ in enumerate(parts)]
@@ -271,6 +288,18 @@ def _decoder(record: RecordType, parts: list[_Part]) -> Iterator[str]:
     if record.runs_code:
         yield " found.append(other_form)"
     yield " return made"
+
+
+def _passes(record: RecordType, parts: list[_Part]) -> str | None:
+    """Return an expression: whether the library may decode it at once; None if never."""
+    if record.decode is None or record.runs_code or not all(part.node.at_once for part in parts):
+        return None
+    tests = ["type(plain) is dict", "(*plain,) == keys"]
+    for index, (field, node) in enumerate(parts):
+        if node.at_once is not None and node.at_once is not always:
+            inline = INLINE.get(node.at_once, f"p{index}({{}})")
+            tests.append(inline.format(f"plain[{field.key!r}]"))
+    return " and ".join(tests)
 
 
 def _conversions(parts: list[_Part], convert: str, aside: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
+from sessionkit._data.at_once import Test, always, is_float
 from sessionkit._data.plain import (
     Misfit,
     check_digits,
@@ -58,6 +59,7 @@ class Node:
         tag: Key and value that distinguish what ``encode`` gives from other objects.
         verify: Takes data and what ``encode`` gave for it; raises ``Misfit`` unless this
             comes back equal.  None if it does where the types are right.
+        at_once: The test of what a library may decode at once; None if it may not.
     """
 
     label: str
@@ -71,6 +73,7 @@ class Node:
     list_of: frozenset[type] = _NO_TYPES
     tag: tuple[str, str | int] | None = None
     verify: Callable[[Any, Any], None] | None = None
+    at_once: Test | None = None
 
     @property
     def is_anything(self) -> bool:
@@ -79,7 +82,7 @@ class Node:
 
     def called_always(self) -> Node:
         """Return the same without exceptions: slower, and its errors know the exact place."""
-        return replace(self, atoms=_NO_TYPES, finite=False, list_of=_NO_TYPES)
+        return replace(self, atoms=_NO_TYPES, finite=False, list_of=_NO_TYPES, at_once=None)
 
 
 def unexpected(value: object, label: str) -> Misfit:
@@ -97,7 +100,7 @@ def _atom(kind: type) -> Node:
         raise unexpected(value, label)
 
     types = frozenset({kind})
-    return Node(label, same, same, types, types, is_plain=True, atoms=types)
+    return Node(label, same, same, types, types, is_plain=True, atoms=types, at_once=always)
 
 
 def _string() -> Node:
@@ -112,7 +115,7 @@ def _string() -> Node:
         raise unexpected(plain, "str")
 
     types: frozenset[type] = frozenset({str})
-    return Node("str", encode, decode, types, types, is_plain=True, atoms=types)
+    return Node("str", encode, decode, types, types, is_plain=True, atoms=types, at_once=always)
 
 
 def _integer() -> Node:
@@ -122,7 +125,7 @@ def _integer() -> Node:
         raise unexpected(value, "int")
 
     types: frozenset[type] = frozenset({int})
-    return Node("int", same, same, types, types, is_plain=True, atoms=types)
+    return Node("int", same, same, types, types, is_plain=True, atoms=types, at_once=always)
 
 
 def _number() -> Node:
@@ -134,8 +137,17 @@ def _number() -> Node:
         raise unexpected(value, "float")
 
     types: frozenset[type] = frozenset({float, int})
-    atoms: frozenset[type] = frozenset({int})
-    return Node("float", same, same, types, types, is_plain=True, atoms=atoms, finite=True)
+    return Node(
+        "float",
+        same,
+        same,
+        types,
+        types,
+        is_plain=True,
+        atoms=frozenset({int}),
+        finite=True,
+        at_once=is_float,
+    )
 
 
 def _anything() -> Node:

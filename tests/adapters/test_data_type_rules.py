@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
@@ -16,11 +17,15 @@ import attrs
 import msgspec
 import pydantic
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import AliasChoices, ConfigDict, Field
 from typing_extensions import TypeAliasType, TypedDict
 
+import sessionkit_msgspec
 from sessionkit import SessionDecodeError, SessionEncodeError, session
 from sessionkit._data.converters import DataConverter, converter_for, given_converter
+from sessionkit.converters import RecordType
 from sessionkit_msgspec import MsgspecConverter
 from sessionkit_pydantic import PydanticConverter
 from tests.adapters.data_types import Color
@@ -180,6 +185,139 @@ class WithDict(msgspec.Struct, dict=True):
 
 class ArrayLike(msgspec.Struct, array_like=True):
     n: int = 0
+
+
+class Spot(msgspec.Struct, frozen=True):
+    x: float
+    name: str = ""
+
+
+class Beast(msgspec.Struct, tag="beast", rename={"mood": "m"}):
+    mood: str | None = None
+
+
+class Everything(msgspec.Struct):
+    count: int
+    ratio: float
+    is_on: bool
+    half: float | None
+    either: str | int
+    latest: list[int]
+    ratios: list[float]
+    spots: list[Spot]
+    prices: dict[str, float]
+    points: dict[str, int]
+    by_name: dict[str, Spot]
+    home: Spot | None
+    beast: Beast
+
+
+_JSON = st.sampled_from([None, True, 0, 1.0, "", "a", [1], [1.5], {}, {"x": 1.0, "name": "n"}])
+_TEXT = st.text(max_size=2)
+
+
+_FLOAT = st.floats(-9, 9)
+_SPOT = st.fixed_dictionaries({"x": _FLOAT, "name": _TEXT})
+FITTING: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {
+        "count": st.integers(),
+        "ratio": _FLOAT,
+        "is_on": st.booleans(),
+        "half": st.none() | _FLOAT,
+        "either": _TEXT | st.integers(),
+        "latest": st.lists(st.integers(), max_size=3),
+        "ratios": st.lists(_FLOAT, max_size=3),
+        "spots": st.lists(_SPOT, max_size=2),
+        "prices": st.dictionaries(_TEXT, _FLOAT, max_size=2),
+        "points": st.dictionaries(_TEXT, st.integers(), max_size=2),
+        "by_name": st.dictionaries(_TEXT, _SPOT, max_size=2),
+        "home": st.none() | _SPOT,
+        "beast": st.fixed_dictionaries({"type": st.just("beast"), "m": st.none() | _TEXT}),
+    }
+)
+
+
+@st.composite
+def nearly_fitting(draw: st.DrawFn) -> Any:
+    """What fits, but for a part of another type, one that is missing, or one too many."""
+    plain = draw(FITTING)
+    parts: list[dict[str, Any]] = [plain, *plain["spots"], *plain["by_name"].values()]
+    part = draw(st.sampled_from([*parts, plain["beast"], plain["prices"], None]))
+    if part is not None:
+        name = draw(st.sampled_from([*part, "more"]))
+        part[name] = draw(_JSON)
+        if draw(st.booleans()):
+            part[name] = part.pop(name)  # in another order
+        elif draw(st.booleans()):
+            del part[name]
+    return plain
+
+
+def opened(converter: DataConverter[Any], plain: Any) -> Any:
+    """All that can be seen of what a stored value is opened as, types included."""
+    try:
+        data, unknown = converter.open(copy.deepcopy(plain))
+    except SessionDecodeError as error:
+        return str(error)
+    return repr(data), unknown is None, repr(converter.close(data, unknown))
+
+
+def decoded_by(decode: Callable[[type[Any]], Callable[[Any], Any] | None]) -> DataConverter[Any]:
+    """The converter of a Struct with another way to decode each class at once."""
+
+    def described(_: Any, kind: Any) -> RecordType:
+        return replace(sessionkit_msgspec.record_for(kind), decode=decode(kind))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sessionkit._data.converters.described", described)
+        return needed(Everything)
+
+
+BY_FIELD = decoded_by(lambda _: None)
+AT_ONCE = needed(Everything)
+
+
+@given(nearly_fitting())
+def test_a_struct_decoded_at_once_is_as_one_decoded_field_by_field(plain: Any) -> None:
+    assert opened(AT_ONCE, plain) == opened(BY_FIELD, plain)
+
+
+def with_one_int(plain: Any) -> Iterator[Any]:
+    """Yield *plain* with one float after the other as JavaScript writes it: ``1``."""
+    kind = type(plain)  # pyright: ignore[reportUnknownVariableType]
+    if kind is float:
+        yield int(plain)
+    places: Any = plain if kind is dict else range(len(plain)) if kind is list else ()
+    for place in places:
+        for part in with_one_int(plain[place]):
+            changed = copy.copy(plain)
+            changed[place] = part
+            yield changed
+
+
+def test_msgspec_is_asked_once_for_what_fits_and_never_for_an_int_in_the_place_of_a_float() -> None:
+    asked: list[str] = []
+
+    def noting(kind: type[Any]) -> Callable[[Any], Any]:
+        def decode(plain: Any) -> Any:
+            asked.append(kind.__name__)
+            return msgspec.convert(plain, kind)
+
+        return decode
+
+    converter = decoded_by(noting)
+    spot = {"x": 1.0, "name": ""}
+    plain: dict[str, Any] = {"count": 1, "ratio": 1.0, "is_on": True, "half": 1.0, "either": "a"}
+    plain |= {"latest": [1], "ratios": [1.0], "spots": [spot], "prices": {"a": 1.0}}
+    plain |= {"points": {"a": 1}, "by_name": {"a": spot}, "home": spot}
+    plain |= {"beast": {"type": "beast", "m": None}}
+    converter.decode(plain)
+    assert asked == ["Everything"]
+    others = list(with_one_int(plain))
+    assert len(others) == 7
+    for other in others:
+        assert opened(converter, other) == opened(BY_FIELD, other)
+    assert asked.count("Everything") == 1
 
 
 # attrs
