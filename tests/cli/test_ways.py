@@ -139,6 +139,14 @@ def test_json_of_python_telegram_bot(shell: Shell, version: str) -> None:
     }
 
 
+def test_json_keys_that_look_like_numbers_stay_texts(shell: Shell) -> None:
+    """``DictPersistence`` of python-telegram-bot 22.8 makes one entry, under 7, of these two."""
+    user_data = json.dumps({"3": {"7": "Ann", "007": "Bob"}})
+    shell.folder.joinpath("data").write_text(json.dumps({"user_data": user_data}))
+    assert bring(shell, "ptb-json", "data", "--bot", 42).err == "imported 1\n"
+    assert stored(shell) == {"ptb:42/user/3": {"7": "Ann", "007": "Bob"}}
+
+
 def test_empty_parts_are_nothing(shell: Shell) -> None:
     empty: dict[str, Any] = {"user_data": {}, "chat_data": "", "callback_data": None, "x": 1}
     shell.folder.joinpath("data").write_text(json.dumps(empty))
