@@ -110,6 +110,17 @@ def test_data_is_updated(storage: Any) -> None:
     on_each(storage, course)
 
 
+def test_a_dot_in_a_key_means_nothing(storage: Any) -> None:
+    """In ``PyMongoStorage`` of aiogram 3.31 it leads into a dict or list of that name."""
+
+    async def course(fsm: FSMStorage) -> None:
+        await fsm.set_data(KEY, {"top": ["a", "b"], "ann@example.org": 1})
+        await fsm.update_data(KEY, {"top.1": "new", "ann@example.org": 2})
+        assert await fsm.get_data(KEY) == {"top": ["a", "b"], "top.1": "new", "ann@example.org": 2}
+
+    on_each(storage, course)
+
+
 @pytest.mark.parametrize("data", [(), [("a", 1)], None, "text"])
 def test_what_is_not_a_mapping_is_refused(data: Any) -> None:
     async def course(fsm: FSMStorage) -> None:
