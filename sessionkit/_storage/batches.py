@@ -23,7 +23,7 @@ from sessionkit._storage.sync_or_async import run_sync
 from sessionkit.errors import SessionClosedError, SessionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
 I = TypeVar("I")  # noqa: E741 (an item)
 O = TypeVar("O")  # noqa: E741 (its outcome)
@@ -103,10 +103,6 @@ class Gathered(ABC, Generic[I, O]):
     @abstractmethod
     def run(self, item: I) -> Coroutine[Any, Any, O | SessionError]:
         """Return the outcome of *item*."""
-
-    @abstractmethod
-    async def run_all(self, items: Iterable[I]) -> list[O | SessionError]:
-        """Return the outcomes of *items*, which are submitted together."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -210,18 +206,6 @@ class _Lane(Generic[I, O]):
         if self._pump is None and self._lone is None:
             self._start()
         return job
-
-    async def outcomes(self, jobs: Sequence[_TaskJob[I, O]]) -> list[O | SessionError]:
-        try:
-            for job in jobs:
-                await job.future
-        except BaseException as error:
-            for job in jobs:
-                job.withdrawn = True
-            for job in jobs:
-                await self._withdraw(job, error)
-            raise
-        return [job.outcome for job in jobs]
 
     async def _withdraw(self, job: _TaskJob[I, O], error: BaseException) -> None:
         """Let *job* never begin, or (a write) wait for its end: the waiting was broken off."""
@@ -344,12 +328,6 @@ class Batches(Gathered[I, O]):
         self._check_open()
         return self._lane().run(item)
 
-    async def run_all(self, items: Iterable[I]) -> list[O | SessionError]:
-        """Return the outcomes of *items*; a cancellation withdraws what has not begun."""
-        self._check_open()
-        lane = self._lane()
-        return await lane.outcomes([lane.submit(item) for item in items])
-
     async def close(self) -> None:
         """Take nothing more, and wait for what this event loop has under way."""
         self._closed = True
@@ -381,22 +359,17 @@ class BlockingBatches(Gathered[I, O]):
         self._turn = threading.Lock()
 
     async def run(self, item: I) -> O | SessionError:
-        """Return the outcome of *item*; blocks."""
-        return (await self.run_all((item,)))[0]
-
-    async def run_all(self, items: Iterable[I]) -> list[O | SessionError]:
-        """Return the outcomes of *items*; Ctrl-C withdraws what has not begun."""
+        """Return the outcome of *item*; blocks, and Ctrl-C withdraws it if it has not begun."""
         self._check_open()
-        jobs: list[_Job[I, O]] = [_Job(item, time.monotonic()) for item in items]
-        self._waiting.extend(jobs)
+        job: _Job[I, O] = _Job(item, time.monotonic())
+        self._waiting.append(job)
         try:
-            self._serve(jobs)
+            self._serve(job)
         except KeyboardInterrupt:
-            for job in jobs:
-                job.withdrawn = True
-            self._wait_whatever_comes(jobs)
+            job.withdrawn = True
+            self._wait_whatever_comes(job)
             raise
-        return [job.outcome for job in jobs]
+        return job.outcome
 
     async def close(self) -> None:
         """Take nothing more, and wait for what was taken."""
@@ -404,15 +377,14 @@ class BlockingBatches(Gathered[I, O]):
         with self._turn:
             pass
 
-    def _serve(self, jobs: Sequence[_Job[I, O]]) -> None:
-        for job in jobs:
-            while not job.settled:
-                with self._turn:
-                    if not job.settled:
-                        self._perform(self._take(self._waiting))
+    def _serve(self, job: _Job[I, O]) -> None:
+        while not job.settled:
+            with self._turn:
+                if not job.settled:
+                    self._perform(self._take(self._waiting))
 
-    def _wait_whatever_comes(self, jobs: Sequence[_Job[I, O]]) -> None:
-        while any(job.claimed and not job.settled for job in jobs):
+    def _wait_whatever_comes(self, job: _Job[I, O]) -> None:
+        while job.claimed and not job.settled:
             with suppress(KeyboardInterrupt), self._turn:
                 pass
 

@@ -11,9 +11,25 @@ import os
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, Self, TypeVar
+from functools import partial
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+)
 
-from sessionkit._storage.batches import Batches, BlockingBatches, Gathered, UnknownOutcomeError
+from sessionkit._storage.batches import (
+    Batches,
+    BlockingBatches,
+    Gathered,
+    UnknownOutcomeError,
+)
 from sessionkit._storage.capabilities import Absent
 from sessionkit._storage.entries import check_key, conflict, encode_entry
 from sessionkit._storage.listing import LeftOut
@@ -30,10 +46,13 @@ if TYPE_CHECKING:
     from sessionkit.protocols import Clock
 
 R = TypeVar("R")
+_Asking: TypeAlias = "Callable[[], Coroutine[Any, Any, Any]]"
 
 _TOKEN_BYTES: Final = 15
 _TOKENS_AT_ONCE: Final = 64
 TOKEN_LENGTH: Final = _TOKEN_BYTES * 4 // 3
+_PAGE: Final = 500
+"""How many keys are read or written in a call at most, if they were given together."""
 
 
 _tokens: Final[list[str]] = []
@@ -196,7 +215,8 @@ class Records:
         self._writes: Gathered[Write, bool] = gather(
             self._apply_all, deadline=deadline, key=_key_of, settles=True
         )
-        self._calls: Gathered[Callable[[], Coroutine[Any, Any, Any]], Any] = gather(
+        self._looks: Gathered[_Asking, Any] = gather(_call_one, deadline=deadline, most=1)
+        self._calls: Gathered[_Asking, Any] = gather(
             _call_one, deadline=deadline, settles=True, most=1
         )
 
@@ -220,8 +240,7 @@ class Records:
 
     async def _read_all(self, keys: Sequence[str]) -> dict[str, Entry]:
         names = list(dict.fromkeys(map(check_key, keys)))
-        outcomes = await self._reads.run_all(names)
-        found = zip(names, outcomes, strict=True)
+        found = zip(names, await self._ask_each(self.engine.load, names), strict=True)
         entries = [self._entry(key, self._checked(key, outcome)) for key, outcome in found]
         return {entry.key: entry for entry in entries if entry is not None}
 
@@ -290,14 +309,15 @@ class Records:
     async def iter_keys(self, prefix: str = "", /) -> AsyncIterator[str]:
         """Yield each key that begins with *prefix*, in any order."""
         async for page in self._stepwise(self.engine.pages(prefix)):
-            for key, outcome in zip(page, await self._peeks.run_all(page), strict=True):
+            outcomes = await self._ask_each(self.engine.expiries, page)
+            for key, outcome in zip(page, outcomes, strict=True):
                 found = self._checked(key, outcome)
                 if found is not None and not self._lifetime.is_over(found[0]):
                     yield key
 
     async def iter_items(self, prefix: str = "", /) -> AsyncIterator[tuple[str, Any]]:
         """Yield pairs of key and value, otherwise as ``iter_entries``."""
-        async for key, value, _ in self._list(prefix):
+        async for key, value, _ in self.iter_entries(prefix):
             yield key, value
 
     def iter_entries(self, prefix: str = "", /) -> AsyncIterator[Entry]:
@@ -310,18 +330,21 @@ class Records:
 
     async def _list(self, prefix: str) -> AsyncIterator[Entry]:
         left_out = LeftOut()
-        async for page in self._stepwise(self.engine.pages(prefix)):
-            for key, outcome in zip(page, await self._reads.run_all(page), strict=True):
-                entry = None
-                with left_out.noting(key):
+        async for keys in self._stepwise(self.engine.pages(prefix)):
+            outcomes = await self._ask_each(self.engine.load, keys)
+            for key, outcome in zip(keys, outcomes, strict=True):
+                try:
                     entry = self._entry(key, self._checked(key, outcome))
-                if entry is not None:
-                    yield entry
+                except SessionError as error:
+                    left_out.add(error, key)
+                else:
+                    if entry is not None:
+                        yield entry
         left_out.report()
 
     async def close(self) -> None:
         """Finish pending calls and release everything; a no-op the second time."""
-        for gathered in (self._reads, self._peeks, self._writes, self._calls):
+        for gathered in (self._reads, self._peeks, self._writes, self._looks, self._calls):
             await gathered.close()
         await self.engine.close()
 
@@ -358,7 +381,12 @@ class Records:
 
     async def _apply_each(self, writes: Sequence[Write]) -> list[str]:
         """Do *writes*; return the keys of those that did not find what they expected."""
-        outcomes = list(zip(writes, await self._writes.run_all(writes), strict=True))
+        outcomes: list[tuple[Write, bool | SessionError]] = []
+        for page in _calls_of(writes):
+            ordered = [page[key] for key in sorted(page)]
+            answer = await self._calls.run(partial(self._apply_all, ordered))
+            found = dict(zip(sorted(page), _spread(answer, len(page)), strict=True))
+            outcomes += [(write, found[key]) for key, write in page.items()]
         failed = [(write.key, each) for write, each in outcomes if isinstance(each, SessionError)]
         if failed:
             names = tuple(key for key, _ in failed)
@@ -389,6 +417,18 @@ class Records:
             return await self.engine.load(keys)
         except SessionError:
             return ()
+
+    async def _ask_each(
+        self,
+        ask: Callable[[Sequence[str]], Coroutine[Any, Any, Sequence[R | SessionError]]],
+        keys: Sequence[str],
+    ) -> list[R | SessionError]:
+        """Return the outcomes of *keys*, asked for some at a time."""
+        outcomes: list[R | SessionError] = []
+        for start in range(0, len(keys), _PAGE):
+            some = keys[start : start + _PAGE]
+            outcomes += _spread(await self._looks.run(partial(ask, some)), len(some))
+        return outcomes
 
     async def _call(self, key: str | None, call: Callable[[], Coroutine[Any, Any, R]]) -> R:
         outcome: R | SessionError = await self._calls.run(call)
@@ -575,6 +615,23 @@ def iterate(items: AsyncIterator[R]) -> Iterator[R]:
 
     while (found := run_sync(step())) is not None:
         yield found[0]
+
+
+def _calls_of(writes: Sequence[Write]) -> Iterator[dict[str, Write]]:
+    """Yield *writes* by key, in their order, a call at a time: none has two of one key."""
+    page: dict[str, Write] = {}
+    for write in writes:
+        if write.key in page or len(page) == _PAGE:
+            yield page
+            page = {}
+        page[write.key] = write
+    if page:
+        yield page
+
+
+def _spread(answer: Sequence[R] | SessionError, number: int) -> Sequence[R | SessionError]:
+    """Return *answer*, or an error in the place of *number* of them for each."""
+    return [answer] * number if isinstance(answer, SessionError) else answer
 
 
 def _has_lapsed(expected: Expected, now: float) -> bool:

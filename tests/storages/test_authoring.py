@@ -21,6 +21,7 @@ from sessionkit import (
     SessionDecodeError,
     SessionEncodeError,
     SessionError,
+    SessionListingError,
     SessionWriteError,
     session,
 )
@@ -43,6 +44,7 @@ from sessionkit.storages.authoring import (
     short_key,
 )
 from sessionkit.testing import Limits, StorageSuite
+from sessionkit.types import Entry
 from tests.clocks import FakeTimeLoop
 from tests.profiles import without
 from tests.storages.dict_engine import DictEngine, keys_of
@@ -130,6 +132,41 @@ def test_one_key_is_in_a_call_once() -> None:
         assert await storage.read("1") == 2
 
     assert keys_of(run(course).calls, "apply") == [["1", "2"], ["1"], ["1"]]
+
+
+def test_what_is_given_together_is_a_call_of_many() -> None:
+    async def course(engine: DictEngine, storage: RecordStorage) -> None:
+        refused = await storage.write_entries([Entry("2", 1), Entry("1", 1), Entry("1", 2)])
+        assert (refused, await storage.read_many("21")) == (["1"], {"2": 1, "1": 1})
+
+    calls = run(course).calls
+    assert keys_of(calls, "apply") == [["1", "2"], ["1"]]
+    assert keys_of(calls, "load") == [["2", "1"]]
+
+
+def test_a_call_of_many_has_the_keys_of_a_page_at_most() -> None:
+    async def course(engine: DictEngine, storage: RecordStorage) -> None:
+        await storage.write_many({str(number): number for number in range(501)})
+        assert len(await storage.read_many([str(number) for number in range(501)])) == 501
+
+    calls = run(course).calls
+    assert [len(keys) for keys in keys_of(calls, "apply")] == [500, 1]
+    assert [len(keys) for keys in keys_of(calls, "load")] == [500, 1]
+
+
+def test_an_error_of_a_call_of_many_is_that_of_each_key() -> None:
+    async def course(engine: DictEngine, storage: RecordStorage) -> None:
+        await storage.write_many({"1": 1, "2": 2})
+        engine.blind = True
+        with pytest.raises(SessionListingError, match="no server") as listing:
+            _ = [entry async for entry in storage.iter_entries()]
+        assert listing.value.keys == ("1", "2")
+        engine.failure = SessionError("read only")
+        with pytest.raises(SessionWriteError, match="read only") as writing:
+            await storage.write_many({"1": 1, "2": 2})
+        assert (writing.value.failed, writing.value.written) == (("1", "2"), ())
+
+    run(course)
 
 
 def test_a_conflict_and_a_refused_value_touch_no_neighbour() -> None:
