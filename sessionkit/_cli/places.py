@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sessionkit._cli.exits import CommandError
 from sessionkit._data.envelope import close_plain, open_plain
 from sessionkit._data.snapshots import freeze, freeze_loaded
-from sessionkit._storage.listing import each
+from sessionkit._storage.listing import Listing, each
 from sessionkit._storage.sync_or_async import resolve
 from sessionkit.codecs import JSONCodec
 from sessionkit.errors import (
@@ -21,7 +21,7 @@ from sessionkit.errors import (
     SessionListingError,
 )
 from sessionkit.keys import ParsedKey, parse
-from sessionkit.protocols import ANY, Entry, Revision
+from sessionkit.protocols import ANY, Entry, MaybeAsyncIterable, Revision
 
 if TYPE_CHECKING:
     from sessionkit._api.personal import AnyKind, PersonalSource
@@ -131,26 +131,10 @@ class Place:
             SessionListingError: At the end, if something could not be read.
         """
         name = "iter_entries" if self.keeps_expiry else "iter_items"
-        page: list[Entry] = []
-        space = _PAGE_SPACE
-        left_out: SessionListingError | None = None
-        try:
-            for own in self._prefixes(prefix):
-                listing: Any = await resolve(self._listing(name)(own))
-                listing = listing if hasattr(listing, "__aiter__") else each(listing)
-                async for found in listing:
-                    entry = Entry(*found)
-                    page.append(entry)
-                    space -= len(freeze_loaded(entry.value))
-                    if len(page) == _PAGE or space < 0:
-                        yield page
-                        page, space = [], _PAGE_SPACE
-        except SessionListingError as error:
-            left_out = error
-        if page:
-            yield page
-        if left_out is not None:
-            raise left_out
+        for own in self._prefixes(prefix):
+            listing = await resolve(self._listing(name)(own))
+            async for page in _pages_of(listing) if self.keeps_expiry else _grouped(listing):
+                yield page
 
     @property
     def keeps_expiry(self) -> bool:
@@ -300,6 +284,30 @@ class Place:
             )
             raise CommandError(msg)
         return listing
+
+
+def _pages_of(listing: MaybeAsyncIterable[Entry]) -> AsyncIterator[list[Entry]]:
+    return listing.pages if isinstance(listing, Listing) else _grouped(listing)
+
+
+async def _grouped(listing: MaybeAsyncIterable[Entry]) -> AsyncIterator[list[Entry]]:
+    page: list[Entry] = []
+    space = _PAGE_SPACE
+    left_out: SessionListingError | None = None
+    try:
+        async for found in each(listing):
+            entry = Entry(*found)
+            page.append(entry)
+            space -= len(freeze_loaded(entry.value))
+            if len(page) == _PAGE or space < 0:
+                yield page
+                page, space = [], _PAGE_SPACE
+    except SessionListingError as error:
+        left_out = error
+    if page:
+        yield page
+    if left_out is not None:
+        raise left_out
 
 
 def _prefix(source: PersonalSource) -> str:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Iterable,
+    Iterator,
+)
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -62,6 +69,33 @@ class LeftOut:
             f"The first error: {self._first}"
         )
         raise SessionListingError(msg, key=self._keys[0], keys=tuple(self._keys)) from self._first
+
+
+class Listing(AsyncIterator[A]):
+    """What is listed, one by one, and for who takes many at once also in *pages*.
+
+    Either may be gone through, not both.
+    """
+
+    def __init__(self, pages: AsyncIterator[list[A]]) -> None:
+        self.pages = pages
+        self._items = _flattened(pages)
+
+    def __aiter__(self) -> AsyncIterator[A]:
+        return self._items
+
+    def __anext__(self) -> Awaitable[A]:
+        return self._items.__anext__()
+
+    async def aclose(self) -> None:
+        """Go no further."""
+        await self._items.aclose()
+
+
+async def _flattened(pages: AsyncIterator[list[A]]) -> AsyncGenerator[A]:
+    async for page in pages:
+        for item in page:
+            yield item
 
 
 async def each(listing: MaybeAsyncIterable[A]) -> AsyncIterator[A]:

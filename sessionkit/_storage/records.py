@@ -32,7 +32,7 @@ from sessionkit._storage.batches import (
 )
 from sessionkit._storage.capabilities import Absent
 from sessionkit._storage.entries import check_key, conflict, encode_entry
-from sessionkit._storage.listing import LeftOut
+from sessionkit._storage.listing import LeftOut, Listing
 from sessionkit._storage.sync_or_async import run_sync
 from sessionkit.codecs import decode_value, takes_any_value
 from sessionkit.errors import SessionError, SessionWriteError
@@ -317,7 +317,7 @@ class Records:
 
     async def iter_items(self, prefix: str = "", /) -> AsyncIterator[tuple[str, Any]]:
         """Yield pairs of key and value, otherwise as ``iter_entries``."""
-        async for key, value, _ in self.iter_entries(prefix):
+        async for key, value, _ in Listing(self._list(prefix)):
             yield key, value
 
     def iter_entries(self, prefix: str = "", /) -> AsyncIterator[Entry]:
@@ -326,11 +326,12 @@ class Records:
         Raises:
             SessionListingError: At the end, if values could not be read; says which.
         """
-        return self._list(prefix)
+        return Listing(self._list(prefix))
 
-    async def _list(self, prefix: str) -> AsyncIterator[Entry]:
+    async def _list(self, prefix: str) -> AsyncIterator[list[Entry]]:
         left_out = LeftOut()
         async for keys in self._stepwise(self.engine.pages(prefix)):
+            page: list[Entry] = []
             outcomes = await self._ask_each(self.engine.load, keys)
             for key, outcome in zip(keys, outcomes, strict=True):
                 try:
@@ -339,7 +340,8 @@ class Records:
                     left_out.add(error, key)
                 else:
                     if entry is not None:
-                        yield entry
+                        page.append(entry)
+            yield page
         left_out.report()
 
     async def close(self) -> None:

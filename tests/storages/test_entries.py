@@ -156,6 +156,25 @@ def test_entries_come_back_with_their_expiry(make: Make) -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("made", [files, sqlite, records])
+def test_a_listing_is_gone_through_one_by_one_or_in_pages(made: Make, tmp_path: Path) -> None:
+    async def story() -> None:
+        async with made(tmp_path) as storage:
+            entries = sorted(Entry(str(number), number) for number in range(7))
+            await storage.write_entries(entries)
+            pages = [page async for page in storage.iter_entries().pages]
+            assert sorted(entry for page in pages for entry in page) == entries
+            listing = storage.iter_entries()
+            first = await anext(listing)
+            assert sorted([first, *[entry async for entry in listing]]) == entries
+            left = storage.iter_entries()
+            await anext(left)
+            await left.aclose()
+            assert await listed(left) == []
+
+    asyncio.run(story())
+
+
 def test_entries_go_by_the_timeout_of_the_storage_unless_they_have_one(make: Make) -> None:
     async def story() -> None:
         storage = make(clock=FakeClock(1000.0), ttl=60)

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Generic, ParamSpec, TypeVar
 
+from sessionkit._storage.listing import Listing
 from sessionkit.storages._file.disk import TooLargeError
 from sessionkit.storages._jobs import check_loop
 
@@ -58,15 +59,17 @@ class Readers:
                     self._is_slow_until = now + _CAUTION
         return await asyncio.wrap_future(self._submit(job, key, None))
 
-    async def iterate(self, items: Iterator[R]) -> AsyncIterator[R]:
+    def iterate(self, items: Iterator[R]) -> Listing[R]:
         """Yield *items*, fetched on a thread a page at a time.
 
         A cancelled caller waits for the page.
         """
+        return Listing(self._pages(items))
+
+    async def _pages(self, items: Iterator[R]) -> AsyncIterator[list[R]]:
         while True:
             page = await self.settle(_Page, items)
-            for item in page.items:
-                yield item
+            yield page.items
             if page.error is not None:
                 raise page.error
             if page.is_last:

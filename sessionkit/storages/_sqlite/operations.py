@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple
 
 from sessionkit._storage.entries import conflict, encode_entry
 from sessionkit._storage.lifetime import Lifetime
-from sessionkit._storage.listing import LeftOut
+from sessionkit._storage.listing import LeftOut, Listing
 from sessionkit.codecs import Codec, decode_value, takes_any_value
+from sessionkit.errors import SessionError
 from sessionkit.protocols import Clock, Entry, Expected, Revision
 from sessionkit.storages._jobs import Kind
 from sessionkit.storages._sqlite.table import (
@@ -144,22 +145,29 @@ class Operations:
         async for key, value, _ in self.iter_entries(prefix):
             yield key, value
 
-    async def iter_entries(self, prefix: str = "", /) -> AsyncIterator[Entry]:
+    def iter_entries(self, prefix: str = "", /) -> AsyncIterator[Entry]:
         """Yield keys, values and expiries, in any order; never what has expired.
 
         Raises:
             SessionListingError: At the end, if values could not be decoded.
         """
+        return Listing(self._list(prefix))
+
+    async def _list(self, prefix: str) -> AsyncIterator[list[Entry]]:
         scan, left_out = Scan(self._table.items_page, prefix), LeftOut()
         while scan.goes_on:
+            page: list[Entry] = []
             for stored, expires, raw in await self._perform(Kind.READ, scan.page):
                 if self._lifetime.is_over(expires):
                     continue
-                key, value = loaded_key(stored), None
-                with left_out.noting(key):
+                key = loaded_key(stored)
+                try:
                     value = decode_value(self._codec, key, raw, self._table.where)
-                if value is not None:
-                    yield Entry(key, value, expires)
+                except SessionError as error:
+                    left_out.add(error, key)
+                else:
+                    page.append(Entry(key, value, expires))
+            yield page
         left_out.report()
 
     async def read_entries(self, keys: Sequence[str], /) -> dict[str, Entry]:
