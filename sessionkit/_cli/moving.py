@@ -7,11 +7,12 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, TypeGuard
+from typing import IO, TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 from sessionkit._cli.exits import DONE, NO, CommandError
 from sessionkit._cli.looking import add_filters, is_wanted
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from sessionkit._cli.output import Output
     from sessionkit._cli.places import Place
     from sessionkit._cli.ways.found import Found, Way
+
+R = TypeVar("R")
 
 _CODEC: Final = JSONCodec()
 _SHOWN: Final = 10
@@ -303,14 +306,17 @@ async def write_all(
     """Write entries where nothing is stored; what is equal is there already."""
     tally = Tally()
     progress = output.progress(verb, total)
-    async for page in _ahead(pages):
-        fitting = [entry for entry in page if _fits(place, entry, tally)]
-        refused = set(await _refused(place, fitting, replace=replace, dry_run=dry_run))
-        there = await place.read(list(refused)) if refused else {}
-        for entry in fitting:
-            if entry.key not in refused:
-                tally.written += 1
-            elif entry.key in there and same(entry, there[entry.key]):
+
+    async def write(page: list[Entry]) -> tuple[list[Entry], set[str]]:
+        fitting = _fitting(place, page, tally)
+        return fitting, set(await _refused(place, fitting, replace=replace, dry_run=dry_run))
+
+    async for page, (fitting, refused) in _overlapping(pages, write):
+        others = [entry for entry in fitting if entry.key in refused]
+        tally.written += len(fitting) - len(others)
+        there = await place.read([entry.key for entry in others]) if others else {}
+        for entry in others:
+            if entry.key in there and same(entry, there[entry.key]):
                 tally.same += 1
             else:
                 tally.left_alone.append(entry.key)
@@ -319,29 +325,41 @@ async def write_all(
     return tally
 
 
-async def _ahead(pages: AsyncIterator[list[Entry]]) -> AsyncIterator[list[Entry]]:
-    """Yield the pages, and read the next one while one is written."""
+async def _overlapping(
+    pages: AsyncIterator[list[Entry]], do: Callable[[list[Entry]], Coroutine[Any, Any, R]]
+) -> AsyncIterator[tuple[list[Entry], R]]:
+    """Yield each page with what *do* gave for it.
 
-    async def next_page() -> list[Entry] | None:
-        return await anext(pages, None)
-
-    reading = asyncio.create_task(next_page())
+    While that is under way, the next page is read, and the one after it waits to be done.
+    """
+    begun: deque[tuple[list[Entry], asyncio.Task[R]]] = deque()
     try:
-        while (page := await reading) is not None:
-            reading = asyncio.create_task(next_page())
-            yield page
+        async for page in pages:
+            begun.append((page, asyncio.create_task(do(page))))
+            if len(begun) > 1:
+                yield begun[0][0], await begun.popleft()[1]
+        while begun:
+            yield begun[0][0], await begun.popleft()[1]
     finally:
-        reading.cancel()
-        await asyncio.wait((reading,))
+        left = [task for _, task in begun]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
-def _fits(place: Place, entry: Entry, tally: Tally) -> bool:
-    try:
-        place.check_stored(entry)
-    except SessionError as error:
-        tally.left_out.append(f"{entry.key}: {what(error)}")
-        return False
-    return True
+def _fitting(place: Place, page: list[Entry], tally: Tally) -> list[Entry]:
+    """Return what the sessions of *place*, if any are known, can read; note the rest."""
+    if not place.sources:
+        return page
+    fitting: list[Entry] = []
+    for entry in page:
+        try:
+            place.check_stored(entry)
+        except SessionError as error:
+            tally.left_out.append(f"{entry.key}: {what(error)}")
+        else:
+            fitting.append(entry)
+    return fitting
 
 
 async def _refused(
@@ -422,8 +440,11 @@ async def _verify(
     number = 0
     differing: list[str] = []
     progress = output.progress("verified", tally.written + tally.same)
-    async for page in _ahead(_pages(source, options.prefix, [])):
-        there = await target.read([entry.key for entry in page])
+
+    async def read(page: list[Entry]) -> dict[str, Entry]:
+        return await target.read([entry.key for entry in page])
+
+    async for page, there in _overlapping(_pages(source, options.prefix, []), read):
         for entry in page:
             found = there.get(entry.key)
             if found is not None and not expects_expiry:

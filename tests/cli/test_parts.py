@@ -6,7 +6,7 @@ import asyncio
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -206,3 +206,57 @@ def test_a_value_of_no_sessions_is_not_checked() -> None:
 def test_a_terminal_that_is_dumb_has_plain_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     assert isinstance(output._looks(), Plain)
+
+
+def test_what_comes_one_by_one_is_taken_some_at_a_time() -> None:
+    async def sizes(*values: Any) -> list[int]:
+        storage = MemorySessionStorage()
+        storage.write_entries([Entry(str(key), value) for key, value in enumerate(values)])
+        return [len(page) async for page in Place("here", storage).pages()]
+
+    assert asyncio.run(sizes(*range(501))) == [500, 1]
+    assert asyncio.run(sizes(*["x" * 1_500_000] * 4)) == [3, 1]
+
+
+async def numbered(number: int, read: list[str]) -> AsyncIterator[list[Entry]]:
+    for each in range(number):
+        read.append(str(each))
+        yield [Entry(str(each), each)]
+
+
+def test_a_page_is_read_while_the_one_before_is_under_way() -> None:
+    read: list[str] = []
+    overlapped: list[bool] = []
+
+    async def do(page: list[Entry]) -> int:
+        (entry,) = page
+        for _ in range(9 * (entry.value + 1)):
+            await asyncio.sleep(0)
+        overlapped.append(read[-1] != entry.key)
+        return int(entry.value) * 10
+
+    async def main() -> list[tuple[list[Entry], int]]:
+        return [done async for done in moving._overlapping(numbered(3, read), do)]
+
+    expected = [([Entry(str(number), number)], number * 10) for number in range(3)]
+    assert asyncio.run(main()) == expected
+    assert overlapped == [True, True, False]
+
+
+def test_what_is_under_way_has_ended_when_a_page_fails() -> None:
+    read: list[str] = []
+    ended: list[str] = []
+
+    async def do(page: list[Entry]) -> None:
+        try:
+            await asyncio.sleep(0 if page[0].key == "0" else 60)
+            raise ValueError(page[0].key)
+        finally:
+            ended.append(page[0].key)
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="0"):
+            _ = [done async for done in moving._overlapping(numbered(9, read), do)]
+        assert (read, ended) == (["0", "1"], ["0", "1"])
+
+    asyncio.run(main())

@@ -34,7 +34,8 @@ def open_content(stored: Any) -> tuple[Any, float | None]:
         return stored, None
     if _TTL not in stored:
         return stored, number_in(stored, EXPIRES) if is_envelope(stored) else None
-    fields = {name: field for name, field in stored.items() if name != _TTL}
+    fields = stored.copy()
+    del fields[_TTL]
     if EXPIRES not in fields or not is_envelope(fields):
         return stored, None
     end = number_in(fields, EXPIRES)
