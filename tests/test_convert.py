@@ -1481,6 +1481,7 @@ class TestSetUp:
                 "dict keys of the type float cannot be converted, as JSON has str keys only: "
                 "use str, int, Enum, UUID or date keys",
             ),
+            (dict[bool, int], "dict keys of the type bool cannot"),  # cattrs reads "false" as True
             (dict[int | str, int], "dict keys of the type int | str cannot"),
             (dict[object, int], "dict keys of the type object cannot"),
             (dict[tuple[int, int], int], "dict keys of the type tuple[int, int] cannot"),
