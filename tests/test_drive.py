@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import sys
 import warnings
 from collections.abc import Generator
 from datetime import timedelta
@@ -161,6 +162,16 @@ def test_settling_gives_the_answer_or_the_error() -> None:
             await settle(fail())
         with pytest.raises(asyncio.CancelledError):
             await settle(cancelled())
+
+    run(main())
+
+
+def test_what_ends_without_waiting_takes_no_turn_of_the_loop_where_python_can_do_that() -> None:
+    async def main() -> None:
+        turns: list[int] = []
+        asyncio.get_running_loop().call_soon(turns.append, 1)
+        assert await settle(answer()) == 5
+        assert bool(turns) == (sys.version_info < (3, 12))
 
     run(main())
 

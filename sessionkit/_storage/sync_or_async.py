@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Awaitable, Coroutine, Generator
 from functools import lru_cache
 from types import CoroutineType
@@ -57,7 +58,7 @@ async def settle(answer: Awaitable[R]) -> R:
     A cancellation is raised once the answer is there: what was begun must not
     take effect after its caller has gone on.
     """
-    task = asyncio.ensure_future(answer)
+    task = _begun(answer)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
@@ -67,6 +68,16 @@ async def settle(answer: Awaitable[R]) -> R:
     if cancelled is None:
         return task.result()
     raise cancelled from (None if task.cancelled() else task.exception())
+
+
+def _begun(answer: Awaitable[R]) -> asyncio.Future[R]:
+    """Return a task of its own for *answer*; it runs at once where Python can do that.
+
+    What ends without waiting, as stores in memory do, then takes no turn of the loop.
+    """
+    if sys.version_info >= (3, 12) and isinstance(answer, Coroutine):
+        return asyncio.Task(answer, loop=asyncio.get_running_loop(), eager_start=True)
+    return asyncio.ensure_future(answer)
 
 
 class NeedsLoopError(TypeError):
