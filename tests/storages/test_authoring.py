@@ -284,6 +284,10 @@ def test_of_many_values_it_is_said_which_were_written() -> None:
         with pytest.raises(SessionWriteError, match="1 of 3 values could not be") as caught:
             await storage.write_many({"1": 1, "2": 2, "3": 3})
         assert (caught.value.written, caught.value.failed) == (("1", "3"), ("2",))
+        engine.failure = UnknownOutcomeError("the connection was lost")
+        with pytest.raises(SessionWriteError, match="2 of 2 values could not be") as caught:
+            await storage.write_many({"1": 5, "4": 5})
+        assert (caught.value.written, caught.value.failed) == ((), ("1", "4"))
 
     run(course)
 
