@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
+from unittest.mock import patch
 
 import pytest
 
@@ -284,10 +285,25 @@ def test_of_many_values_it_is_said_which_were_written() -> None:
         with pytest.raises(SessionWriteError, match="1 of 3 values could not be") as caught:
             await storage.write_many({"1": 1, "2": 2, "3": 3})
         assert (caught.value.written, caught.value.failed) == (("1", "3"), ("2",))
+
+    run(course)
+
+
+def test_many_values_whose_reply_was_lost_are_looked_for() -> None:
+    async def course(engine: DictEngine, storage: RecordStorage) -> None:
+        apply, many = engine.apply, {"1": 1, "2": 2}
+
+        async def lose_reply(writes: Sequence[Write]) -> Sequence[bool | SessionError]:
+            await apply(writes)
+            raise UnknownOutcomeError("the connection was lost")
+
+        with patch.object(engine, "apply", lose_reply):
+            await storage.write_many(many)
+        assert await storage.read_many("12") == many
         engine.failure = UnknownOutcomeError("the connection was lost")
         with pytest.raises(SessionWriteError, match="2 of 2 values could not be") as caught:
-            await storage.write_many({"1": 5, "4": 5})
-        assert (caught.value.written, caught.value.failed) == ((), ("1", "4"))
+            await storage.write_many(many)
+        assert (caught.value.written, caught.value.failed) == ((), ("1", "2"))
 
     run(course)
 
