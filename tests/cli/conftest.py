@@ -43,18 +43,19 @@ class Shell:
 
     def __call__(self, *arguments: object) -> Done:
         self._capture.readouterr()
+        before = set(sys.modules)
         try:
             code = main([str(each) for each in arguments])
         except SystemExit as end:  # argparse
             code = int(str(end.code))
         finally:
-            self._forget_program()  # each command is a process of its own
+            self._forget(sys.modules.keys() - before)  # each command is a process of its own
         out, err = self._capture.readouterr()
         return Done(code, out, err)
 
-    def _forget_program(self) -> None:
-        for name, module in list(sys.modules.items()):
-            path = Path(getattr(module, "__file__", None) or "/")
+    def _forget(self, imported: set[str]) -> None:
+        for name in imported:
+            path = Path(getattr(sys.modules[name], "__file__", None) or "/")
             if not path.is_absolute() or path.is_relative_to(self.folder):
                 del sys.modules[name]
 
