@@ -24,9 +24,11 @@ def new_environment(folder: Path, *wanted: str) -> Path:
     Raises:
         InstallError: pip failed; the text is what pip said.
     """
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=SECONDS)
+    venv = (sys.executable, "-m", "venv", "--without-pip", folder)
+    subprocess.run(venv, check=True, timeout=SECONDS)
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    done = run_in(folder, python, "-m", "pip", "install", *OPTIONS, *wanted)
+    pip = ("-m", "pip", "--python", python)
+    done = run_in(folder, Path(sys.executable), *pip, "install", *OPTIONS, *wanted)
     if done.returncode != 0:
         msg = f"pip could not install {' '.join(wanted)}:\n{done.stdout}"
         raise InstallError(msg)
