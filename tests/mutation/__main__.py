@@ -35,7 +35,7 @@ FIRST: Final = 60
 
 SECONDS: Final = 600
 LEFT_OUT: Final = (
-    *("adapters", "mutation", "testing", "typing", "storages/test_kit.py", "test_counting.py"),
+    *("adapters", "mutation", "testing", "typing", "test_counting.py"),
     *("test_demo.py", "test_docs.py", "test_examples.py", "test_links.py", "test_packaging.py"),
     *("test_grammy_bridge.py", "test_grammy_differential.py", "test_grammy_interop.py"),
 )

@@ -71,6 +71,18 @@ class TestSQLite(StorageSuite):
             file.unlink()
 
 
+@without("machine", "concurrency")
+class TestFileInThreads(TestFile):
+    def open(self, namespace: str) -> Any:
+        return super().open(namespace).sync
+
+
+@without("machine", "concurrency")
+class TestSQLiteInThreads(TestSQLite):
+    def open(self, namespace: str) -> Any:
+        return super().open(namespace).sync
+
+
 @thoroughly("machine")
 class TestEnhancedMemory(StorageSuite):
     limits = IN_MEMORY_FOR_A_MINUTE
