@@ -127,10 +127,16 @@ def installed_in(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture
-def fewer_histories(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def few_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try few random histories, where storages share most of what they do with others."""
+    monkeypatch.setattr(search, "EXAMPLES", 4)
+
+
+@pytest.fixture
+def fewer_histories(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> None:
     """Let a quick run try fewer random histories on storages that keep their promises."""
     if _is_quick(pytestconfig):
-        monkeypatch.setattr(search, "EXAMPLES", 4)
+        request.getfixturevalue("few_histories")
 
 
 @pytest.fixture(params=STORAGES)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TTL: Final = 60.0
 OF_ONE_PROCESS: Final = Limits(shared=False, ttl=TTL)
 
-pytestmark = pytest.mark.usefixtures("fewer_histories")
+pytestmark = pytest.mark.usefixtures("few_histories")
 
 
 @thoroughly("machine", "concurrency")

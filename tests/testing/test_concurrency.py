@@ -11,9 +11,9 @@ import pytest
 from sessionkit.testing import BrokenPromise
 from sessionkit.testing import _guard as guard
 from sessionkit.testing._asking import ask_for
-from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._promises import promises
 from sessionkit.testing._subject import Subject
+from tests.profiles import broken_by
 from tests.testing import broken_steps, folders
 from tests.testing.reference import promise_named
 from tests.testing.steps import Steps, factory_of
@@ -63,9 +63,6 @@ def test_a_race_shows_each_answer_and_what_would_have_been_right() -> None:
 
 
 @pytest.mark.parametrize("kind", [Steps, folders.folder])
-@pytest.mark.parametrize("name", LAYER)
-def test_a_storage_that_locks_keeps_every_promise(name: str, kind: Any) -> None:
-    try:
-        ask(name, kind)
-    except LeftOut as reason:
-        pytest.skip(str(reason))
+def test_a_storage_that_locks_keeps_every_promise(kind: Any) -> None:
+    with Subject(factory(kind)) as subject:
+        assert asyncio.run(broken_by(subject, "concurrency")) == {}

@@ -71,11 +71,6 @@ def enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "SHRINKING_TRIES", 10)
 
 
-@pytest.fixture
-def few_histories(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "EXAMPLES", 3)
-
-
 def in_memory(namespace: str, clock: Clock) -> Any:
     return MemorySessionStorage(clock=clock, ttl=100)
 
