@@ -40,6 +40,7 @@ from tests.grammy.steps import (
     Step,
     Touch,
 )
+from tests.profiles import thorough
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
 install.skip_module_unless_available()
 
 LIMITS = settings(
-    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
@@ -73,10 +73,11 @@ def live(grammy: Grammy, runner: asyncio.Runner, history: History) -> Counter[Di
 
 
 @pytest.mark.parametrize("kind", ["strict", "lazy", "multi"])
+@pytest.mark.parametrize("examples", [40, thorough(200)])
 def test_random_histories_end_in_the_same_data(
-    running_grammy: Grammy, runner: asyncio.Runner, kind: Kind
+    running_grammy: Grammy, runner: asyncio.Runner, kind: Kind, examples: int
 ) -> None:
-    @LIMITS
+    @settings(LIMITS, max_examples=examples)
     @given(histories(kind))
     def check(history: History) -> None:
         live(running_grammy, runner, history)

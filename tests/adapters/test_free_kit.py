@@ -16,6 +16,8 @@ from tests.profiles import thoroughly, without
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("few_histories")
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[free_servers.Server]:
@@ -49,6 +51,7 @@ class TestFree(OnAServer):
     pass
 
 
+@pytest.mark.thorough
 @without("machine", "concurrency")
 class TestInThreads(OnAServer):
     """The same storage, asked by threads."""

@@ -25,6 +25,7 @@ MADE: Final = """
 BEYOND_MONGO: Final = ("integers_are_exact", "nested_values_come_back", "look_alikes_stay_data")
 
 
+pytestmark = pytest.mark.usefixtures("few_histories")
 table_first = thoroughly("machine", "concurrency")
 table_only = without("machine", "concurrency")
 
@@ -51,6 +52,7 @@ class TestRedis(InPlace):
             client.set(f"{namespace}:{key}", '{"n": ')
 
 
+@pytest.mark.thorough
 @table_only
 class TestCluster(TestRedis):
     cluster = True

@@ -20,6 +20,7 @@ from tests.adapters import redis_servers
 from tests.profiles import thoroughly, without
 
 TTL: Final = 60.0
+pytestmark = pytest.mark.usefixtures("few_histories")
 table_first = thoroughly("machine", "concurrency")
 table_only = without("machine", "concurrency")
 
@@ -67,6 +68,7 @@ class TestMemory(InAStore):
         cache[key].json_str = json.dumps({"value": {"session": BROKEN}})
 
 
+@pytest.mark.thorough
 @table_only
 class TestFileTree(InAStore):
     def open(self, namespace: str) -> Any:

@@ -355,7 +355,7 @@ def test_batches_of_two_workers_in_any_order_do_not_wait_for_each_other(
             PostgresSessionStorage(url, table="crossed") as one,
             PostgresSessionStorage(url, table="crossed") as two,
         ):
-            for round_ in range(50):
+            for round_ in range(15):
                 keys = [f"{round_}-{number}" for number in range(100)]
                 created = [one._put(key, 0, None) for key in keys]
                 assert await one.engine.apply(created) == [True] * 100

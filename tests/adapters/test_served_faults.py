@@ -63,7 +63,7 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
 @pytest.mark.parametrize(
     "in_flight", [64, *(pytest.param(n, marks=pytest.mark.thorough) for n in (256, 1000))]
 )
-@each_of("redis", "postgres", "mongodb", "sqlalchemy")
+@each_of("redis", "postgres")
 def test_no_update_is_lost(served: Served, url: str, in_flight: int) -> None:
     async def main() -> None:
         async with served.open(url, f"counts{in_flight}") as storage:

@@ -24,6 +24,7 @@ from tests.profiles import thoroughly, without
 
 TTL: Final = 60.0
 
+pytestmark = pytest.mark.usefixtures("few_histories")
 table_first = thoroughly("machine", "concurrency")
 table_only = without("machine", "concurrency")
 
@@ -143,10 +144,12 @@ class TestNamedMongo(NamedByYou):
 
 
 @pytest.mark.thorough
+@without("machine")
 class TestSQLAlchemy(Kit):
     served = SQLALCHEMY
 
 
+@pytest.mark.thorough
 @table_only
 class TestSQLAlchemyBlocking(Kit):
     served = SQLALCHEMY
@@ -158,7 +161,6 @@ class TestSQLAlchemySQLite(Kit):
     served = SQLITE
 
 
-@pytest.mark.thorough
 @table_only
 class TestSQLAlchemySQLiteBlocking(Kit):
     served = SQLITE

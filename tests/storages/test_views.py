@@ -51,6 +51,7 @@ class TestBlockingView(OverAView):
         return BlockingView(open_storage)
 
 
+@pytest.mark.thorough
 class TestEnhancedBlockingView(OverAView):
     def open(self, namespace: str) -> Any:
         lifetime = Lifetime(None, self.clock)

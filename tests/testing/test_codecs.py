@@ -19,6 +19,7 @@ from sessionkit.testing import BrokenPromise, CodecSuite
 from sessionkit.testing._codecs.damage import damage
 from sessionkit.testing._codecs.values import values
 from sessionkit.testing._factory import FactoryError
+from tests.profiles import thorough
 
 PROMISES = {promise.name: promise for promise in (*values, *damage)}
 
@@ -408,7 +409,7 @@ def test_an_error_shows_where_it_came_from() -> None:
     assert isinstance(caught.value.__cause__, OSError)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [0, 1, 2, *map(thorough, range(3, 20))])
 def test_each_seed_finds_the_shortest_history(seed: int) -> None:
     with pytest.raises(BrokenPromise) as caught:
         ask("generated_values_come_back", WithoutEmptyLists, seed=seed)
