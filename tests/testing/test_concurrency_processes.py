@@ -19,9 +19,12 @@ from sessionkit.testing import BrokenPromise, Limits, StorageSuite, check_storag
 from sessionkit.testing import _check as check
 from sessionkit.testing._asking import ask_for
 from sessionkit.testing._concurrency import killed, worker
+from sessionkit.testing._concurrency.actors import NEVER
 from sessionkit.testing._concurrency.channel import Channel
 from sessionkit.testing._concurrency.pickled import Opener, PickledFactory, pickled_factory
 from sessionkit.testing._concurrency.places import Place
+from sessionkit.testing._concurrency.processes import opened_by
+from sessionkit.testing._concurrency.workers import workers
 from sessionkit.testing._needs import LeftOut
 from sessionkit.testing._ops import (
     Op,
@@ -92,6 +95,19 @@ def test_a_module_that_is_not_found_by_name_is_loaded_from_its_file(
     for name in (module, "__sessionkit_main__"):
         if name != "__main__":
             sys.modules.pop(name, None)
+
+
+def test_a_call_that_ends_before_its_stop_has_its_outcome_already() -> None:
+    async def main() -> list[Any]:
+        with Subject(folders.folder) as subject:
+            async with (
+                workers(subject, 1) as processes,
+                opened_by(subject, subject.history, processes) as (actor,),
+            ):
+                stopped = await actor.start(write("1", {"n": 1}), NEVER)
+                return [stopped, (await actor.finish()).kind, (await actor.do(read("1"))).answer]
+
+    assert asyncio.run(main()) == [None, "answer", {"n": 1}]
 
 
 def test_a_script_can_be_checked(tmp_path: Path) -> None:
