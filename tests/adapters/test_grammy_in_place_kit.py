@@ -62,7 +62,8 @@ class TestCluster(TestRedis):
         self.url = redis_cluster
 
 
-@table_first
+@thoroughly("machine")
+@without("concurrency")
 class TestPostgres(InPlace):
     served = POSTGRES
     limits = Limits(key_alphabet="[^\0\ud800-\udfff]", max_key_bytes=2000)
@@ -78,8 +79,7 @@ class TestPostgres(InPlace):
             connection.execute(text, ('{"n": ', key))
 
 
-@thoroughly("concurrency")
-@without("machine")
+@table_only
 class TestMongo(InPlace):
     """Histories draw numbers and names of fields that grammY's layout cannot hold."""
 

@@ -144,7 +144,7 @@ class TestNamedMongo(NamedByYou):
 
 
 @pytest.mark.thorough
-@without("machine")
+@table_only
 class TestSQLAlchemy(Kit):
     served = SQLALCHEMY
 
