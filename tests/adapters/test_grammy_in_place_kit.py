@@ -62,8 +62,7 @@ class TestCluster(TestRedis):
         self.url = redis_cluster
 
 
-@thoroughly("machine")
-@without("concurrency")
+@table_first
 class TestPostgres(InPlace):
     served = POSTGRES
     limits = Limits(key_alphabet="[^\0\ud800-\udfff]", max_key_bytes=2000)
@@ -79,7 +78,8 @@ class TestPostgres(InPlace):
             connection.execute(text, ('{"n": ', key))
 
 
-@table_only
+@thoroughly("concurrency")
+@without("machine")
 class TestMongo(InPlace):
     """Histories draw numbers and names of fields that grammY's layout cannot hold."""
 

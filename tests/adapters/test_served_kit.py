@@ -144,7 +144,6 @@ class TestNamedMongo(NamedByYou):
 
 
 @pytest.mark.thorough
-@table_only
 class TestSQLAlchemy(Kit):
     served = SQLALCHEMY
 
