@@ -207,6 +207,8 @@ class Everything(msgspec.Struct):
     spots: list[Spot]
     prices: dict[str, float]
     points: dict[str, int]
+    rows: list[list[int]]
+    tables: dict[str, dict[str, int]]
     by_name: dict[str, Spot]
     home: Spot | None
     beast: Beast
@@ -230,6 +232,8 @@ FITTING: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "spots": st.lists(_SPOT, max_size=2),
         "prices": st.dictionaries(_TEXT, _FLOAT, max_size=2),
         "points": st.dictionaries(_TEXT, st.integers(), max_size=2),
+        "rows": st.lists(st.lists(st.integers(), max_size=2), max_size=2),
+        "tables": st.dictionaries(_TEXT, st.just({"a": 1}), max_size=2),
         "by_name": st.dictionaries(_TEXT, _SPOT, max_size=2),
         "home": st.none() | _SPOT,
         "beast": st.fixed_dictionaries({"type": st.just("beast"), "m": st.none() | _TEXT}),
@@ -309,8 +313,8 @@ def test_msgspec_is_asked_once_for_what_fits_and_never_for_an_int_in_the_place_o
     spot = {"x": 1.0, "name": ""}
     plain: dict[str, Any] = {"count": 1, "ratio": 1.0, "is_on": True, "half": 1.0, "either": "a"}
     plain |= {"latest": [1], "ratios": [1.0], "spots": [spot], "prices": {"a": 1.0}}
-    plain |= {"points": {"a": 1}, "by_name": {"a": spot}, "home": spot}
-    plain |= {"beast": {"type": "beast", "m": None}}
+    plain |= {"points": {"a": 1}, "rows": [[1]], "tables": {"a": {"b": 1}}}
+    plain |= {"by_name": {"a": spot}, "home": spot, "beast": {"type": "beast", "m": None}}
     converter.decode(plain)
     assert asked == ["Everything"]
     others = list(with_one_int(plain))
