@@ -24,12 +24,7 @@ from typing import (
     TypeVar,
 )
 
-from sessionkit._storage.batches import (
-    Batches,
-    BlockingBatches,
-    Gathered,
-    UnknownOutcomeError,
-)
+from sessionkit._storage.batches import Batches, BlockingBatches, Gathered, UnknownOutcomeError
 from sessionkit._storage.capabilities import Absent
 from sessionkit._storage.entries import check_key, conflict, encode_entry
 from sessionkit._storage.listing import LeftOut, Listing
@@ -53,6 +48,8 @@ _TOKENS_AT_ONCE: Final = 64
 TOKEN_LENGTH: Final = _TOKEN_BYTES * 4 // 3
 _PAGE: Final = 500
 """How many keys are read or written in a call at most, if they were given together."""
+_SPACE: Final = 4_000_000
+"""How many bytes are written in such a call, at most and one value."""
 
 
 _tokens: Final[list[str]] = []
@@ -622,11 +619,13 @@ def iterate(items: AsyncIterator[R]) -> Iterator[R]:
 def _calls_of(writes: Sequence[Write]) -> Iterator[dict[str, Write]]:
     """Yield *writes* by key, in their order, a call at a time: none has two of one key."""
     page: dict[str, Write] = {}
+    space = _SPACE
     for write in writes:
-        if write.key in page or len(page) == _PAGE:
+        if write.key in page or len(page) == _PAGE or space < 0:
             yield page
-            page = {}
+            page, space = {}, _SPACE
         page[write.key] = write
+        space -= len(write.raw or b"")
     if page:
         yield page
 

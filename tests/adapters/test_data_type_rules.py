@@ -216,8 +216,6 @@ class Everything(msgspec.Struct):
 
 _JSON = st.sampled_from([None, True, 0, 1.0, "", "a", [1], [1.5], {}, {"x": 1.0, "name": "n"}])
 _TEXT = st.text(max_size=2)
-
-
 _FLOAT = st.floats(-9, 9)
 _SPOT = st.fixed_dictionaries({"x": _FLOAT, "name": _TEXT})
 FITTING: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(

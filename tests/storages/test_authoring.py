@@ -155,6 +155,14 @@ def test_a_call_of_many_has_the_keys_of_a_page_at_most() -> None:
     assert [len(keys) for keys in keys_of(calls, "load")] == [500, 1]
 
 
+def test_a_call_of_many_ends_where_values_are_large() -> None:
+    async def course(engine: DictEngine, storage: RecordStorage) -> None:
+        large = "x" * 3_000_000
+        await storage.write_many({"1": large, "2": large, "3": large, "4": 1})
+
+    assert keys_of(run(course).calls, "apply") == [["1", "2"], ["3", "4"]]
+
+
 def test_an_error_of_a_call_of_many_is_that_of_each_key() -> None:
     async def course(engine: DictEngine, storage: RecordStorage) -> None:
         await storage.write_many({"1": 1, "2": 2})
